@@ -1,0 +1,3 @@
+//! What stands between a socket and the routes.
+
+pub mod acceptor;

@@ -1,0 +1,6 @@
+//! Everything that talks to PostgreSQL.
+
+pub mod connect;
+pub mod migrate;
+pub mod pool;
+pub mod server;

@@ -1,0 +1,1 @@
+//! Contract tests: real HTTP, a real PostgreSQL, a real webhook sink.
