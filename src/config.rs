@@ -1,1 +1,327 @@
-//! Settings.
+//! Typed settings, read once from flags and environment.
+//!
+//! The original's and Supabase's names work as they are; ours begin with `DROPWIRE_`. A flag wins over the
+//! environment, an empty variable counts as absent. A bad value is a [`ConfigError`] that names the setting,
+//! shows the value (secrets masked) and says what is allowed.
+
+mod env;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+pub use env::{ConfigError, Env};
+
+use crate::auth::{ProjectKey, Role};
+
+/// Where `supabase start` listens, hence where existing scenarios and clients look.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:54321";
+/// PostgREST refuses shorter HS256 secrets too (`jwt-secret` since v13).
+const SECRET_MIN_CHARS: usize = 32;
+/// Default of `TICKET_ACTIVITY_WEBHOOK_BATCH`, as the original's.
+const DEFAULT_BATCH: usize = 10;
+
+/// A value that must not reach a log, an error or a `Debug` print.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret value.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// Shows the value, where it is used.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// What the command line says; everything else comes from the environment.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--listen`
+    pub listen: Option<SocketAddr>,
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+    /// `--no-dispatch`
+    pub no_dispatch: bool,
+    /// `--migrate`
+    pub migrate: bool,
+}
+
+/// All settings of a running server.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The base URL that clients use, without a trailing slash (`SUPABASE_URL`).
+    pub public_url: String,
+    /// Which database, and how.
+    pub database: DatabaseSettings,
+    /// Keys and tokens.
+    pub auth: AuthSettings,
+    /// Outgoing ticket webhooks.
+    pub webhook: WebhookSettings,
+    /// The onboarding calls to and from Make.
+    pub onboarding: OnboardingSettings,
+}
+
+/// Which database, and how to talk to it.
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    /// The owner's connection URL; `None` is the embedded default.
+    pub url: Option<Secret>,
+    /// Connection URL of the role that requests run as, instead of the one that Dropwire makes for itself.
+    pub login_url: Option<Secret>,
+    /// Directory of the embedded database.
+    pub data_dir: PathBuf,
+    /// Directory with `initdb` and `postgres` for the embedded database.
+    pub bin_dir: Option<PathBuf>,
+    /// Whether `serve` applies pending migrations to a database that it was pointed at.
+    pub migrate: bool,
+    /// Connections for requests.
+    pub pool_size: usize,
+    /// How long a request waits for a free connection.
+    pub pool_timeout: Duration,
+    /// Whether a transaction pooler stands between (no named statements, no LISTEN).
+    pub transaction_pooler: bool,
+}
+
+/// Keys and tokens of the project.
+#[derive(Debug, Clone)]
+pub struct AuthSettings {
+    /// The HS256 secret; `None` only with the embedded database, which keeps one in its data directory.
+    pub jwt_secret: Option<Secret>,
+    /// Keys that are compared as a whole: `sb_publishable_…`, `sb_secret_…`, and configured legacy keys.
+    pub keys: Vec<ProjectKey>,
+}
+
+/// Outgoing ticket webhooks.
+#[derive(Debug, Clone)]
+pub struct WebhookSettings {
+    /// Entries per call of the dispatcher route.
+    pub batch: usize,
+    /// Time for one attempt, from resolution to the end of the answer.
+    pub timeout: Duration,
+    /// Cap of the exponential backoff.
+    pub max_backoff: Duration,
+    /// Deliveries under way at once in one run.
+    pub concurrency: usize,
+    /// How often the built-in dispatcher looks when nothing woke it; `None` switches it off.
+    pub poll: Option<Duration>,
+    /// Whether http and private addresses are allowed as targets.
+    pub allow_private: bool,
+    /// Whether the dispatcher route demands the service_role key.
+    pub require_service_role: bool,
+}
+
+/// The onboarding calls to and from Make.
+#[derive(Debug, Clone)]
+pub struct OnboardingSettings {
+    /// Where onboarding requests go; never used for tickets.
+    pub webhook_url: Option<Secret>,
+    /// The callback's bearer token; the service_role key when absent.
+    pub callback_token: Option<Secret>,
+}
+
+impl Settings {
+    /// Reads all settings.
+    pub fn load(flags: &Flags, env: &Env) -> Result<Self, ConfigError> {
+        let listen = match flags.listen {
+            Some(listen) => listen,
+            None => env
+                .parse(&["DROPWIRE_LISTEN"], "an address such as 127.0.0.1:54321", |v| v.parse().ok())?
+                .unwrap_or(DEFAULT_LISTEN.parse().expect("the default is an address")),
+        };
+        Ok(Self {
+            listen,
+            public_url: public_url(env, listen)?,
+            database: DatabaseSettings::load(flags, env)?,
+            auth: AuthSettings::load(env)?,
+            webhook: WebhookSettings::load(flags, env)?,
+            onboarding: OnboardingSettings::load(env)?,
+        })
+    }
+}
+
+fn public_url(env: &Env, listen: SocketAddr) -> Result<String, ConfigError> {
+    let url = env.parse(&["SUPABASE_URL"], "an http or https URL", http_url)?;
+    Ok(url.map_or_else(|| format!("http://{listen}"), |u| u.as_str().trim_end_matches('/').to_owned()))
+}
+
+fn http_url(value: &str) -> Option<Url> {
+    Url::parse(value.trim()).ok().filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host())
+}
+
+impl DatabaseSettings {
+    fn load(flags: &Flags, env: &Env) -> Result<Self, ConfigError> {
+        let url = |names| env.secret(names, "a PostgreSQL URL: postgresql://user:password@host:5432/db", |v| {
+            (v.contains("://") || v.contains('=')).then_some(())
+        });
+        Ok(Self {
+            url: url(&["DATABASE_URL", "SUPABASE_DB_URL"])?,
+            login_url: url(&["DROPWIRE_DB_LOGIN_URL"])?,
+            data_dir: match &flags.data_dir {
+                Some(dir) => dir.clone(),
+                None => env.text("DROPWIRE_DATA_DIR").map_or_else(|| env.default_data_dir(), PathBuf::from),
+            },
+            bin_dir: env.text("DROPWIRE_POSTGRES_BIN").map(PathBuf::from),
+            migrate: flags.migrate || env.flag("DROPWIRE_MIGRATE")?,
+            pool_size: env.count("DROPWIRE_DB_POOL_SIZE", 20, 1..=1000)?,
+            pool_timeout: env.millis("DROPWIRE_DB_POOL_TIMEOUT_MS", 10_000, 1..=600_000)?,
+            transaction_pooler: env.flag("DROPWIRE_DB_TRANSACTION_POOLER")?,
+        })
+    }
+}
+
+impl AuthSettings {
+    fn load(env: &Env) -> Result<Self, ConfigError> {
+        let jwt_secret = env.secret(
+            &["SUPABASE_JWT_SECRET", "JWT_SECRET"],
+            "at least 32 characters (`openssl rand -base64 48` makes one)",
+            |v| (v.chars().count() >= SECRET_MIN_CHARS).then_some(()),
+        )?;
+        let mut keys = Vec::new();
+        for (role, single, plural) in [
+            (Role::Anon, &["SUPABASE_ANON_KEY", "SUPABASE_PUBLISHABLE_KEY"], "SUPABASE_PUBLISHABLE_KEYS"),
+            (Role::ServiceRole, &["SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SECRET_KEY"], "SUPABASE_SECRET_KEYS"),
+        ] {
+            let listed = env.key_list(plural)?;
+            let singles = single.iter().filter_map(|name| env.text(name));
+            keys.extend(singles.chain(listed).map(|key| ProjectKey::new(Secret::new(key), role)));
+        }
+        Ok(Self { jwt_secret, keys })
+    }
+}
+
+impl WebhookSettings {
+    fn load(flags: &Flags, env: &Env) -> Result<Self, ConfigError> {
+        let poll = env.millis("DROPWIRE_DISPATCH_POLL_MS", 1_000, 10..=600_000)?;
+        Ok(Self {
+            batch: env.count("TICKET_ACTIVITY_WEBHOOK_BATCH", DEFAULT_BATCH, 1..=10_000)?,
+            timeout: env.millis("TICKET_ACTIVITY_WEBHOOK_TIMEOUT_MS", 10_000, 1..=600_000)?,
+            max_backoff: env.millis("TICKET_ACTIVITY_WEBHOOK_MAX_BACKOFF_MS", 3_600_000, 1..=604_800_000)?,
+            concurrency: env.count("DROPWIRE_WEBHOOK_CONCURRENCY", 16, 1..=1_000)?,
+            poll: (!flags.no_dispatch && !env.flag("DROPWIRE_NO_DISPATCH")?).then_some(poll),
+            allow_private: env.flag("DROPWIRE_WEBHOOK_ALLOW_PRIVATE")?,
+            require_service_role: env.flag("DROPWIRE_DISPATCH_REQUIRE_SERVICE_ROLE")?,
+        })
+    }
+}
+
+impl OnboardingSettings {
+    fn load(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            webhook_url: env.secret(&["MAKE_USER_ONBOARDING_WEBHOOK_URL"], "an http or https URL", |v| {
+                http_url(v).map(drop)
+            })?,
+            callback_token: env.text("MAKE_ONBOARDING_CALLBACK_TOKEN").map(Secret::new),
+        })
+    }
+}
+
+/// The variables that the help text lists: name, default, meaning.
+pub const VARIABLES: &[(&str, &str, &str)] = &[
+    ("DATABASE_URL, SUPABASE_DB_URL", "embedded", "the owner's PostgreSQL URL (sslmode up to verify-full)"),
+    ("DROPWIRE_DB_LOGIN_URL", "made by Dropwire", "URL of the role that requests run as"),
+    ("DROPWIRE_DB_TRANSACTION_POOLER", "false", "true behind PgBouncer/Supavisor in transaction mode"),
+    ("DROPWIRE_DB_POOL_SIZE", "20", "connections for requests"),
+    ("DROPWIRE_DB_POOL_TIMEOUT_MS", "10000", "longest wait for a free connection"),
+    ("DROPWIRE_MIGRATE", "false", "apply pending migrations when serving DATABASE_URL"),
+    ("DROPWIRE_LISTEN", DEFAULT_LISTEN, "address to listen on"),
+    ("DROPWIRE_DATA_DIR", "see --data-dir", "directory of the embedded database"),
+    ("DROPWIRE_POSTGRES_BIN", "searched", "directory with initdb and postgres"),
+    ("SUPABASE_URL", "http://LISTEN", "the base URL that clients use"),
+    ("SUPABASE_JWT_SECRET, JWT_SECRET", "kept in the data directory", "HS256 secret, at least 32 characters"),
+    ("SUPABASE_ANON_KEY, SUPABASE_SERVICE_ROLE_KEY", "signed by the secret", "legacy keys to accept as they are"),
+    ("SUPABASE_PUBLISHABLE_KEY, SUPABASE_SECRET_KEY", "none", "sb_… keys to accept; …_KEYS takes {\"name\":\"key\"}"),
+    ("TICKET_ACTIVITY_WEBHOOK_BATCH", "10", "entries per call of the dispatcher route"),
+    ("TICKET_ACTIVITY_WEBHOOK_TIMEOUT_MS", "10000", "time for one attempt"),
+    ("TICKET_ACTIVITY_WEBHOOK_MAX_BACKOFF_MS", "3600000", "cap of the backoff (30 s, doubling)"),
+    ("DROPWIRE_WEBHOOK_CONCURRENCY", "16", "deliveries under way at once"),
+    ("DROPWIRE_WEBHOOK_ALLOW_PRIVATE", "false", "allow http and private addresses, for tests"),
+    ("DROPWIRE_DISPATCH_POLL_MS", "1000", "pause of the built-in dispatcher when idle"),
+    ("DROPWIRE_NO_DISPATCH", "false", "no built-in dispatcher, as --no-dispatch"),
+    ("DROPWIRE_DISPATCH_REQUIRE_SERVICE_ROLE", "false", "the dispatcher route takes the service_role key only"),
+    ("MAKE_USER_ONBOARDING_WEBHOOK_URL", "none", "Make's hook for onboarding requests"),
+    ("MAKE_ONBOARDING_CALLBACK_TOKEN", "service_role key", "bearer token of the onboarding callback"),
+    ("DROPWIRE_LOG", "info", "log filter, as tracing's EnvFilter"),
+    ("DROPWIRE_LOG_FORMAT", "text on a terminal, else json", "text or json"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(vars: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+        Settings::load(&Flags::default(), &Env::from_pairs(vars))
+    }
+
+    #[test]
+    fn defaults_are_the_originals() {
+        let settings = load(&[]).unwrap();
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:54321");
+        assert_eq!(settings.public_url, "http://127.0.0.1:54321");
+        assert_eq!(settings.webhook.batch, 10);
+        assert_eq!(settings.webhook.timeout, Duration::from_secs(10));
+        assert_eq!(settings.webhook.max_backoff, Duration::from_secs(3600));
+        assert!(settings.webhook.poll.is_some());
+        assert!(settings.database.url.is_none());
+    }
+
+    #[test]
+    fn supabase_names_work_as_they_are_and_the_first_name_wins() {
+        let settings = load(&[
+            ("SUPABASE_DB_URL", "postgresql://b"),
+            ("DATABASE_URL", "postgresql://a"),
+            ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+            ("SUPABASE_ANON_KEY", "anon-key"),
+            ("SUPABASE_SECRET_KEYS", r#"{"default":"sb_secret_x","other":"sb_secret_y"}"#),
+        ])
+        .unwrap();
+        assert_eq!(settings.database.url.unwrap().expose(), "postgresql://a");
+        assert!(settings.auth.jwt_secret.is_some());
+        assert_eq!(settings.auth.keys.len(), 3);
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_absent() {
+        assert!(load(&[("DATABASE_URL", ""), ("TICKET_ACTIVITY_WEBHOOK_BATCH", " ")]).is_ok());
+    }
+
+    #[test]
+    fn a_bad_value_names_the_setting_the_value_and_what_is_allowed() {
+        let error = load(&[("TICKET_ACTIVITY_WEBHOOK_BATCH", "many")]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "TICKET_ACTIVITY_WEBHOOK_BATCH: `many` is not allowed; allowed is a whole number from 1 to 10000"
+        );
+    }
+
+    #[test]
+    fn a_bad_secret_is_masked() {
+        let error = load(&[("SUPABASE_JWT_SECRET", "hunter2")]).unwrap_err().to_string();
+        assert!(error.starts_with("SUPABASE_JWT_SECRET: `***` is not allowed"), "{error}");
+        assert!(!error.contains("hunter2"));
+    }
+
+    #[test]
+    fn settings_print_without_secrets() {
+        let settings = load(&[
+            ("DATABASE_URL", "postgresql://u:hunter2@h/d"),
+            ("SUPABASE_JWT_SECRET", "hunter2hunter2hunter2hunter2hunter2"),
+            ("SUPABASE_SECRET_KEY", "sb_secret_hunter2"),
+        ])
+        .unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+}

@@ -1,3 +1,5 @@
-//! What stands between a socket and the routes.
+//! What stands between a socket and the routes: connections, request ids and logs, health.
 
 pub mod acceptor;
+pub mod health;
+pub mod trace;

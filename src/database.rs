@@ -1,0 +1,153 @@
+//! Opening the database that `serve` works on: embedded or given, migrated, with a login role for requests.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::config::{ConfigError, DatabaseSettings, Secret, Settings};
+use crate::pg::connect::{ConnectError, Target};
+use crate::pg::login::{self, LoginError};
+use crate::pg::migrate::{self, MigrateError};
+use crate::pg::pool::{Pool, PoolError, PoolSettings, Statements};
+use crate::pg::server::{EmbeddedOptions, EmbeddedServer, ServerError};
+
+/// Why the database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// A setting is missing or wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The embedded server could not be started.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The database could not be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A migration failed or does not fit.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    /// The login role could not be made ready.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// The pool could not be built.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The embedded database's own secret could not be kept.
+    #[error("keeping the JWT secret in {path}: {source}")]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The database lacks migrations that this binary needs.
+    #[error("the database lacks {0} migration(s) of this version; run `dropwire migrate`, or serve with --migrate")]
+    Pending(usize),
+    /// Demo data could not be written.
+    #[error("writing the demo data: {0}")]
+    Seed(tokio_postgres::Error),
+}
+
+/// An open database.
+pub struct Database {
+    /// Connections as the login role.
+    pub pool: Pool,
+    /// The owner's connection.
+    pub owner: Target,
+    /// The project's HS256 secret.
+    pub jwt_secret: Secret,
+    embedded: Option<EmbeddedServer>,
+}
+
+impl Database {
+    /// Opens the database of the settings. The embedded one is migrated at once; a given one only when asked.
+    pub async fn open(settings: &Settings) -> Result<Self, DatabaseError> {
+        let (owner, embedded) = owner(&settings.database).await?;
+        let jwt_secret = jwt_secret(settings)?;
+        if embedded.is_some() || settings.database.migrate {
+            let report = migrate::run(&owner).await?;
+            for name in &report.applied {
+                tracing::info!(migration = name, "applied");
+            }
+        } else {
+            let pending = migrate::pending(&owner).await?;
+            if !pending.is_empty() {
+                return Err(DatabaseError::Pending(pending.len()));
+            }
+        }
+        let pool = pool(&owner, &settings.database).await?;
+        Ok(Self { pool, owner, jwt_secret, embedded })
+    }
+
+    /// Closes the pool and stops an embedded server.
+    pub async fn close(self) {
+        self.pool.close();
+        if let Some(server) = self.embedded {
+            server.stop().await;
+        }
+    }
+}
+
+/// The owner's connection; starts the embedded server when no database is given.
+pub async fn owner(settings: &DatabaseSettings) -> Result<(Target, Option<EmbeddedServer>), DatabaseError> {
+    if let Some(url) = &settings.url {
+        return Ok((Target::parse(url.expose())?, None));
+    }
+    let options = EmbeddedOptions {
+        data_dir: settings.data_dir.clone(),
+        bin_dir: settings.bin_dir.clone(),
+        parameters: Vec::new(),
+    };
+    let server = EmbeddedServer::start(options).await?;
+    Ok((Target::from_config(server.config()), Some(server)))
+}
+
+/// The pool of the login role that requests run as.
+pub async fn pool(owner: &Target, settings: &DatabaseSettings) -> Result<Pool, DatabaseError> {
+    let login = match &settings.login_url {
+        Some(url) => Target::parse(url.expose())?,
+        None => login::ensure(owner).await?,
+    };
+    let statements = if settings.transaction_pooler { Statements::Unnamed } else { Statements::Prepared };
+    let pool_settings =
+        PoolSettings { max_size: settings.pool_size, wait_timeout: settings.pool_timeout, statements };
+    Ok(Pool::new(&login, pool_settings)?)
+}
+
+/// The configured secret; with the embedded database, else the one kept beside it.
+pub fn jwt_secret(settings: &Settings) -> Result<Secret, DatabaseError> {
+    match &settings.auth.jwt_secret {
+        Some(secret) => Ok(secret.clone()),
+        None if settings.database.url.is_none() => kept_secret(&settings.database.data_dir),
+        None => Err(ConfigError::new(
+            "SUPABASE_JWT_SECRET",
+            "",
+            "the project's HS256 secret, needed with DATABASE_URL (Supabase: Settings, JWT Keys, Legacy JWT secret)",
+        )
+        .into()),
+    }
+}
+
+fn kept_secret(data_dir: &Path) -> Result<Secret, DatabaseError> {
+    let path = data_dir.join("jwt-secret");
+    let failed = |source| DatabaseError::Secret { path: path.clone(), source };
+    std::fs::create_dir_all(data_dir).map_err(failed)?;
+    // Written whole under another name and then linked, so that two starting processes agree on one secret.
+    if !path.exists() {
+        let draft = data_dir.join(format!("jwt-secret.{}", std::process::id()));
+        let secret = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)
+            .map_err(failed)?;
+        file.write_all(secret.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        match std::fs::hard_link(&draft, &path) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(failed(error)),
+            _ => std::fs::remove_file(&draft).map_err(failed)?,
+        }
+    }
+    std::fs::read_to_string(&path).map(|secret| Secret::new(secret.trim())).map_err(failed)
+}

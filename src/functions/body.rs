@@ -1,0 +1,67 @@
+//! The request body as the original reads it: bytes, whatever their content type says.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use poem::error::ReadBodyError;
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+
+use super::error::FunctionError;
+
+/// Largest body in bytes: 5 MB, as Make's own limit.
+pub const LIMIT: usize = 5 * 1024 * 1024;
+/// Longest time for a body to arrive.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A JSON body, unparsed; `T` is its documented shape.
+pub struct JsonBody<T> {
+    bytes: Result<Vec<u8>, FunctionError>,
+    shape: PhantomData<T>,
+}
+
+impl<T> JsonBody<T> {
+    /// The bytes, or why they could not be read.
+    pub fn bytes(self) -> Result<Vec<u8>, FunctionError> {
+        self.bytes
+    }
+}
+
+async fn read(body: &mut RequestBody) -> Result<Vec<u8>, FunctionError> {
+    let body = body.take().map_err(|_taken_before| FunctionError::Internal)?;
+    match tokio::time::timeout(TIMEOUT, body.into_bytes_limit(LIMIT)).await {
+        Ok(Ok(bytes)) => Ok(bytes.into()),
+        Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(FunctionError::PayloadTooLarge),
+        Ok(Err(_broken_off)) => Err(FunctionError::InvalidJson),
+        Err(_elapsed) => Err(FunctionError::BodyTimeout),
+    }
+}
+
+impl<'a, T: Type> ApiExtractor<'a> for JsonBody<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(MetaRequest {
+            description: Some("JSON, whatever the content type says"),
+            content: vec![MetaMediaType { content_type: "application/json", schema: T::schema_ref() }],
+            required: T::IS_REQUIRED,
+        })
+    }
+
+    async fn from_request(
+        _request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(Self { bytes: read(body).await, shape: PhantomData })
+    }
+}

@@ -1,0 +1,127 @@
+//! What can go wrong in a function, mapped once to status and wire body.
+
+use poem::http::StatusCode;
+use poem::http::header::{ALLOW, RETRY_AFTER};
+use poem::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::pg::pool::PoolError;
+
+/// A refusal or failure of a function. The texts are a contract; the log gets the cause.
+#[derive(Debug, thiserror::Error)]
+pub enum FunctionError {
+    /// The body is no JSON, or one of the values that the original takes for none.
+    #[error("Invalid JSON payload")]
+    InvalidJson,
+    /// The body is larger than [`super::body::LIMIT`].
+    #[error("Payload too large")]
+    PayloadTooLarge,
+    /// The body did not arrive in time.
+    #[error("Request timeout")]
+    BodyTimeout,
+    /// A required field is absent, falsy or blank.
+    #[error("Missing required field: {0}")]
+    MissingField(&'static str),
+    /// A field that has to be a string is none.
+    #[error("Invalid field: {0} must be a string")]
+    NotAString(&'static str),
+    /// A string that PostgreSQL cannot store.
+    #[error("Invalid field: {0} must not contain U+0000")]
+    ContainsNul(&'static str),
+    /// A priority outside of the enumeration.
+    #[error("Invalid priority. Must be one of: critical, high, medium, low")]
+    InvalidPriority,
+    /// A tenant id that is no UUID.
+    #[error("Invalid tenant_id")]
+    InvalidTenantId,
+    /// A chat id that is no number.
+    #[error("Invalid chat_id")]
+    InvalidChatId,
+    /// Nobody of the tenant has this chat id. Both values as JavaScript prints them.
+    #[error("User not found with chat_id: {chat_id} in tenant: {tenant_id}")]
+    UserNotFound {
+        /// The chat id that was sent.
+        chat_id: String,
+        /// The tenant id that was sent.
+        tenant_id: String,
+    },
+    /// The complainant is deactivated.
+    #[error("User is not active and cannot create tickets")]
+    UserInactive,
+    /// The key is valid, but not one for this.
+    #[error("This route needs the service_role key")]
+    ServiceRoleRequired,
+    /// A method that the function does not have.
+    #[error("Method not allowed")]
+    MethodNotAllowed,
+    /// The queue could not be read.
+    #[error("Failed to load queue entries")]
+    QueueUnreadable,
+    /// The database is away or busy: try again.
+    #[error("The database is unavailable, try again shortly")]
+    Unavailable,
+    /// Anything else; the cause is in the log under the answer's request id.
+    #[error("Internal server error")]
+    Internal,
+}
+
+impl FunctionError {
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::InvalidJson
+            | Self::MissingField(_)
+            | Self::NotAString(_)
+            | Self::ContainsNul(_)
+            | Self::InvalidPriority
+            | Self::InvalidTenantId
+            | Self::InvalidChatId => StatusCode::BAD_REQUEST,
+            Self::UserInactive | Self::ServiceRoleRequired => StatusCode::FORBIDDEN,
+            Self::UserNotFound { .. } => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::QueueUnreadable | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The answer in the function's own dialect.
+    pub fn respond(&self, dialect: Dialect) -> Response {
+        let status = self.status();
+        let text = self.to_string();
+        let body = match dialect {
+            Dialect::SuccessErrorStatus => json!({"success": false, "error": text, "status": status.as_u16()}),
+            Dialect::Error => json!({ "error": text }),
+        };
+        let mut response = poem::web::Json(body).with_status(status).into_response();
+        if matches!(self, Self::MethodNotAllowed) {
+            response.headers_mut().insert(ALLOW, poem::http::HeaderValue::from_static("POST, OPTIONS"));
+        }
+        if matches!(self, Self::Unavailable) {
+            response.headers_mut().insert(RETRY_AFTER, poem::http::HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<PoolError> for FunctionError {
+    fn from(error: PoolError) -> Self {
+        if error.is_unavailable() {
+            tracing::warn!(%error, "database unavailable");
+            Self::Unavailable
+        } else {
+            tracing::error!(%error, "database call failed");
+            Self::Internal
+        }
+    }
+}
+
+/// The shapes of error bodies that the original's functions have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `{"success":false,"error":…,"status":…}`; the numeric status is an artefact of the original's.
+    SuccessErrorStatus,
+    /// `{"error":…}`
+    Error,
+}

@@ -1,0 +1,181 @@
+//! `POST /functions/v1/telegram-webhook`: Make creates a ticket.
+//!
+//! Any valid key of the project is enough, the anon key too, as the guide has it. The database does lookup,
+//! checks, insert and rules in one round trip.
+
+mod request;
+
+use poem::web::Data;
+use poem_openapi::types::Example;
+use poem_openapi::{Object, OpenApi};
+use postgres_types::Type;
+use uuid::Uuid;
+
+use super::body::JsonBody;
+use super::error::{Dialect, FunctionError};
+use super::{Failure, Failures, Success};
+use crate::app::AppState;
+use crate::pg::pool::{Pool, PoolError};
+use request::NewTicket;
+
+/// The function's name in its path.
+pub const NAME: &str = "telegram-webhook";
+/// How it words its failures.
+pub const DIALECT: Dialect = Dialect::SuccessErrorStatus;
+
+const CREATE: &str = include_str!("../../sql/tickets/create_from_telegram.sql");
+
+/// The function's operation.
+#[derive(Debug, Clone, Copy)]
+pub struct Api;
+
+/// A ticket as Make sends it.
+#[derive(Object)]
+#[oai(example)]
+struct TicketRequest {
+    /// What is wrong; becomes the ticket's title and description
+    issue: String,
+    location: String,
+    category: String,
+    /// critical, high, medium or low
+    priority: String,
+    /// The user's name; has to be there, is not stored
+    name: String,
+    /// Telegram chat id of a user of the tenant; a number is taken too
+    chat_id: String,
+    tenant_id: Uuid,
+    designation: Option<String>,
+    department: Option<String>,
+    /// Maintenance unless given
+    #[oai(rename = "type")]
+    kind: Option<String>,
+    building: Option<String>,
+    floor: Option<String>,
+    room: Option<String>,
+}
+
+impl Example for TicketRequest {
+    fn example() -> Self {
+        Self {
+            issue: "AC not working in Building A".to_owned(),
+            location: "Building A, Floor 3".to_owned(),
+            category: "HVAC".to_owned(),
+            priority: "high".to_owned(),
+            name: "John Doe".to_owned(),
+            chat_id: "123456789".to_owned(),
+            tenant_id: Uuid::from_u128(0x6f96_19ff_8b86_d011_b42d_00cf_4fc9_64ff),
+            designation: Some("Manager".to_owned()),
+            department: Some("IT".to_owned()),
+            kind: Some("Maintenance".to_owned()),
+            building: Some("Building A".to_owned()),
+            floor: Some("3".to_owned()),
+            room: Some("301".to_owned()),
+        }
+    }
+}
+
+/// The ticket that was created.
+#[derive(Object)]
+#[oai(example)]
+pub struct TicketCreated {
+    /// Always true
+    success: bool,
+    ticket_id: Uuid,
+    ticket_number: String,
+    /// Always 200; every answer of this function carries its status
+    status: u16,
+}
+
+impl Example for TicketCreated {
+    fn example() -> Self {
+        let ticket_id = Uuid::from_u128(0x0b7f_6a3e_52c1_4b0e_9d7c_3f1a_2e4d_5c6b);
+        Self { success: true, ticket_id, ticket_number: "TKT-1234".to_owned(), status: 200 }
+    }
+}
+
+/// Why no ticket was created.
+#[derive(Object)]
+#[oai(example)]
+struct TicketRefused {
+    /// Always false
+    success: bool,
+    error: String,
+    /// The HTTP status again
+    status: u16,
+}
+
+impl Example for TicketRefused {
+    fn example() -> Self {
+        Self { success: false, error: FunctionError::MissingField("issue").to_string(), status: 400 }
+    }
+}
+
+impl Failures for Api {
+    type Body = TicketRefused;
+    const DIALECT: Dialect = DIALECT;
+    const STATUSES: &'static [(u16, &'static str)] = &[
+        (400, "No JSON, a field that is missing or invalid"),
+        (403, "The user is not active"),
+        (404, "No user of the tenant has this chat id"),
+        (405, "Not POST"),
+        (408, "The body did not arrive in time"),
+        (413, "A body over 5 MB"),
+        (500, "An error of ours; the log has it under the answer's x-request-id"),
+        (503, "The database is away; try again after Retry-After"),
+    ];
+}
+
+#[OpenApi]
+impl Api {
+    /// Creates a ticket
+    ///
+    /// The rules run before the answer; the tenant's webhook hears of the creation and of each of their effects.
+    #[oai(path = "/telegram-webhook", method = "post", operation_id = "telegramWebhook")]
+    async fn create(
+        &self,
+        state: Data<&AppState>,
+        body: JsonBody<TicketRequest>,
+    ) -> Result<Success<TicketCreated>, Failure<Self>> {
+        let ticket = request::parse(&body.bytes()?)?;
+        let pool = state.pool.clone();
+        // On a task of its own, so that a caller who hangs up does not cut the write short.
+        let written = tokio::spawn(async move { create(&pool, ticket).await }).await;
+        let created = written.map_err(|_panicked| FunctionError::Internal)??;
+        state.dispatcher.wake();
+        Ok(Success(created))
+    }
+}
+
+async fn create(pool: &Pool, ticket: NewTicket) -> Result<TicketCreated, FunctionError> {
+    let lease = pool.get().await?;
+    let row = lease
+        .query_one(
+            CREATE,
+            &[
+                (&ticket.tenant_id, Type::UUID),
+                (&ticket.chat_number, Type::TEXT),
+                (&ticket.chat_text, Type::TEXT),
+                (&ticket.issue, Type::TEXT),
+                (&ticket.location, Type::TEXT),
+                (&ticket.category, Type::TEXT),
+                (&ticket.priority, Type::TEXT),
+                (&ticket.kind, Type::TEXT),
+                (&ticket.building, Type::TEXT),
+                (&ticket.floor, Type::TEXT),
+                (&ticket.room, Type::TEXT),
+            ],
+        )
+        .await
+        .map_err(PoolError::from)?;
+    lease.done();
+    match row.get::<_, &str>("outcome") {
+        "created" => Ok(TicketCreated {
+            success: true,
+            ticket_id: row.get("ticket_id"),
+            ticket_number: row.get("ticket_number"),
+            status: 200,
+        }),
+        "user_inactive" => Err(FunctionError::UserInactive),
+        _ => Err(FunctionError::UserNotFound { chat_id: ticket.chat_text, tenant_id: ticket.tenant_text }),
+    }
+}

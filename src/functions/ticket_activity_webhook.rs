@@ -1,0 +1,117 @@
+//! `POST /functions/v1/ticket-activity-webhook`: cron drains the webhook queue, one batch a call.
+//!
+//! Any valid key of the project may call: cron jobs out there hold the anon or the service_role key. A setting
+//! demands service_role. Callers without it get at most one run at a time, so that the public key cannot be used
+//! to pile up runs.
+
+use poem::web::Data;
+use poem_openapi::types::Example;
+use poem_openapi::{Object, OpenApi};
+
+use super::error::{Dialect, FunctionError};
+use super::{Caller, Failure, Failures, Success};
+use crate::app::AppState;
+use crate::auth::Role;
+use crate::webhook::dispatch::Report;
+
+/// The function's name in its path.
+pub const NAME: &str = "ticket-activity-webhook";
+/// How it words its failures.
+pub const DIALECT: Dialect = Dialect::Error;
+
+/// The function's operation.
+#[derive(Debug, Clone, Copy)]
+pub struct Api;
+
+/// What a run did.
+#[derive(Object)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct DispatchReport {
+    /// Entries that were attempted
+    processed: usize,
+    delivered: usize,
+    /// Entries whose attempt failed; they are due again later
+    failed: usize,
+    message: Option<String>,
+}
+
+impl DispatchReport {
+    fn new(report: Report, message: Option<&str>) -> Self {
+        Self {
+            processed: report.processed(),
+            delivered: report.delivered,
+            failed: report.failed,
+            message: message.map(str::to_owned),
+        }
+    }
+}
+
+impl Example for DispatchReport {
+    fn example() -> Self {
+        Self { processed: 3, delivered: 2, failed: 1, message: None }
+    }
+}
+
+/// Why nothing was dispatched.
+#[derive(Object)]
+#[oai(example)]
+struct DispatchRefused {
+    error: String,
+}
+
+impl Example for DispatchRefused {
+    fn example() -> Self {
+        Self { error: FunctionError::QueueUnreadable.to_string() }
+    }
+}
+
+impl Failures for Api {
+    type Body = DispatchRefused;
+    const DIALECT: Dialect = DIALECT;
+    const STATUSES: &'static [(u16, &'static str)] = &[
+        (403, "DROPWIRE_DISPATCH_REQUIRE_SERVICE_ROLE is set and the key is another"),
+        (405, "Not POST"),
+        (500, "The queue could not be read"),
+    ];
+}
+
+#[OpenApi]
+impl Api {
+    /// Sends the webhooks that are due
+    ///
+    /// Safe to call at any time and from several places at once. The request's body is ignored.
+    #[oai(path = "/ticket-activity-webhook", method = "post", operation_id = "ticketActivityWebhook")]
+    async fn drain(
+        &self,
+        state: Data<&AppState>,
+        caller: Caller,
+    ) -> Result<Success<DispatchReport>, Failure<Self>> {
+        let trusted = caller.0.role == Role::ServiceRole;
+        if state.settings.webhook.require_service_role && !trusted {
+            return Err(FunctionError::ServiceRoleRequired.into());
+        }
+        let guard = match (trusted, state.dispatcher.try_exclusive()) {
+            (_, Some(guard)) => Some(guard),
+            (true, None) => None,
+            (false, None) => {
+                let busy = DispatchReport::new(Report::default(), Some("A run is already in progress"));
+                return Ok(Success(busy));
+            }
+        };
+
+        let dispatcher = state.dispatcher.clone();
+        let batch = state.settings.webhook.batch;
+        // On a task of its own: a scheduler that hangs up early does not abandon claimed entries.
+        let run = tokio::spawn(async move {
+            let report = dispatcher.run_batch(batch).await;
+            drop(guard);
+            report
+        });
+        let report = run.await.map_err(|_panicked| FunctionError::Internal)?.map_err(|error| {
+            tracing::error!(%error, "dispatcher run failed");
+            FunctionError::QueueUnreadable
+        })?;
+        let message = (report.processed() == 0).then_some("No pending entries");
+        Ok(Success(DispatchReport::new(report, message)))
+    }
+}

@@ -1,0 +1,67 @@
+//! Request ids, one log line a request, and the last net for panics and unrouted paths.
+
+use std::time::Instant;
+
+use poem::http::{HeaderValue, StatusCode};
+use poem::middleware::CatchPanic;
+use poem::web::Json;
+use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response};
+use serde_json::json;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+/// The header that carries a request's id, both ways.
+pub const REQUEST_ID: &str = "x-request-id";
+/// Longest id that is taken over from a caller.
+const ID_MAX_CHARS: usize = 128;
+
+/// Wraps all routes.
+pub fn trace(routes: impl Endpoint + 'static) -> impl Endpoint + 'static {
+    routes
+        .with(CatchPanic::new().with_handler(|_panic| failure(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")))
+        .around(|routes, req: Request| async move {
+            let id = request_id(&req);
+            let method = req.method().clone();
+            let path = req.uri().path().to_owned();
+            let started = Instant::now();
+            let span = tracing::info_span!("request", id);
+            let mut response = match routes.call(req).instrument(span.clone()).await {
+                Ok(response) => response.into_response(),
+                Err(error) => unrouted(error),
+            };
+            let status = response.status().as_u16();
+            let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
+            span.in_scope(|| tracing::debug!(%method, path, status, duration_ms, "answered"));
+            if let Ok(id) = HeaderValue::from_str(&id) {
+                response.headers_mut().insert(REQUEST_ID, id);
+            }
+            Ok::<_, poem::Error>(response)
+        })
+}
+
+/// The caller's id where it is a plain one, else a new one.
+fn request_id(req: &Request) -> String {
+    let given = req.header(REQUEST_ID).filter(|id| {
+        !id.is_empty() && id.len() <= ID_MAX_CHARS && id.bytes().all(|b| b.is_ascii_graphic())
+    });
+    given.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
+}
+
+fn unrouted(error: poem::Error) -> Response {
+    if error.is_from_response() {
+        return error.into_response();
+    }
+    match error.status() {
+        StatusCode::NOT_FOUND => failure(StatusCode::NOT_FOUND, "no Route matched with those values"),
+        status if status.is_client_error() => failure(status, status.canonical_reason().unwrap_or("Bad request")),
+        _ => {
+            tracing::error!(%error, "request failed outside of its route");
+            failure(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")
+        }
+    }
+}
+
+/// The gateway's error shape: `{"message":…}`.
+fn failure(status: StatusCode, message: &str) -> Response {
+    Json(json!({ "message": message })).with_status(status).into_response()
+}
