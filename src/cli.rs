@@ -1,7 +1,178 @@
 //! The command line.
+
+mod verbs;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Runs the verb that the command line names.
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+
+use crate::auth::Role;
+use crate::config::{Flags, VARIABLES};
+use verbs::VerbError;
+
+/// A Supabase-compatible backend for Make-driven ticket systems, in one binary.
+///
+/// Point existing Make scenarios, Supabase clients and cron jobs at it; change nothing but the base URL.
+/// `dropwire dev` is the quickest way to see it work; `dropwire serve` is for production.
+#[derive(Debug, Parser)]
+#[command(name = "dropwire", version, propagate_version = true, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serve the API, and deliver webhooks
+    ///
+    /// Works on the database that DATABASE_URL names; without one, on an embedded PostgreSQL that it starts and
+    /// stops itself (the server's binaries have to be installed). The embedded database is migrated at each start,
+    /// a given one only with --migrate.
+    Serve(Serve),
+    /// Serve with demo data, local Supabase's well-known keys and a webhook inbox
+    ///
+    /// For this machine only: listens on loopback addresses, and the keys are public.
+    Dev(Listen),
+    /// Bring the database to this version's schema
+    ///
+    /// All pending migrations run in one transaction: either all of them are applied, or none.
+    Migrate(Data),
+    /// Send the webhooks that are due, once, for a plain crontab
+    ///
+    /// One batch of TICKET_ACTIVITY_WEBHOOK_BATCH entries, as a call of the dispatcher's route.
+    Dispatch(Data),
+    /// Print the project's keys, or mint one
+    ///
+    /// Signs with SUPABASE_JWT_SECRET, or with the secret kept beside the embedded database.
+    Keys(Keys),
+    /// Print the OpenAPI document of the functions
+    Openapi,
+    /// Ask a running server whether it is ready; exit code 0 when it is
+    Healthcheck {
+        /// The server's base URL [default: http://LISTEN]
+        #[arg(long)]
+        url: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    listen: Listen,
+    /// Run no built-in dispatcher: only cron's calls deliver webhooks
+    #[arg(long)]
+    no_dispatch: bool,
+    /// Apply pending migrations to DATABASE_URL before serving
+    #[arg(long)]
+    migrate: bool,
+}
+
+#[derive(Debug, Args)]
+struct Listen {
+    /// Address to listen on [default: 127.0.0.1:54321]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    data: Data,
+}
+
+#[derive(Debug, Args)]
+struct Data {
+    /// Directory of the embedded database [default: /var/lib/dropwire as root, else ~/.local/share/dropwire]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Keys {
+    #[command(flatten)]
+    data: Data,
+    /// Mint one key of this role instead of printing both
+    #[arg(long)]
+    role: Option<KeyRole>,
+    /// The user whom an `authenticated` token names
+    #[arg(long, value_name = "UUID", requires = "role")]
+    sub: Option<uuid::Uuid>,
+    /// How long the keys are valid
+    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36500))]
+    days: u32,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum KeyRole {
+    Anon,
+    Authenticated,
+    ServiceRole,
+}
+
+impl From<KeyRole> for Role {
+    fn from(role: KeyRole) -> Self {
+        match role {
+            KeyRole::Anon => Self::Anon,
+            KeyRole::Authenticated => Self::Authenticated,
+            KeyRole::ServiceRole => Self::ServiceRole,
+        }
+    }
+}
+
+/// Runs the verb that the command line names. Exit codes: 0 done, 1 failed, 2 a bad flag or setting, 3 no
+/// PostgreSQL to embed.
 pub fn run() -> ExitCode {
-    ExitCode::SUCCESS
+    let matches = Cli::command().after_long_help(variables_help()).get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&format!("starting the runtime: {error}"), 1),
+    };
+    match runtime.block_on(dispatch(cli.verb)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&error.to_string(), error.exit_code()),
+    }
+}
+
+async fn dispatch(verb: Verb) -> Result<(), VerbError> {
+    let data = |data: Data| Flags { data_dir: data.data_dir, ..Flags::default() };
+    match verb {
+        Verb::Serve(serve) => {
+            verbs::serve(Flags {
+                listen: serve.listen.listen,
+                data_dir: serve.listen.data.data_dir,
+                no_dispatch: serve.no_dispatch,
+                migrate: serve.migrate,
+            })
+            .await
+        }
+        Verb::Dev(listen) => {
+            verbs::dev(Flags { listen: listen.listen, data_dir: listen.data.data_dir, ..Flags::default() }).await
+        }
+        Verb::Migrate(flags) => verbs::migrate(data(flags)).await,
+        Verb::Dispatch(flags) => verbs::dispatch(data(flags)).await,
+        Verb::Keys(keys) => verbs::keys(data(keys.data), keys.role.map(Role::from), keys.sub, keys.days),
+        Verb::Openapi => verbs::openapi(),
+        Verb::Healthcheck { url } => verbs::healthcheck(url).await,
+    }
+}
+
+fn variables_help() -> String {
+    let mut help = "Environment (flags win; an empty variable counts as absent):\n".to_owned();
+    for (names, default, meaning) in VARIABLES {
+        // Writing to a String cannot fail.
+        let _written = write!(help, "  {names}\n          {meaning} [default: {default}]\n");
+    }
+    help.push_str("\nExit codes: 0 done, 1 failed, 2 a bad flag or setting, 3 no PostgreSQL server to embed.\n");
+    help
+}
+
+fn complain(message: &str, code: u8) -> ExitCode {
+    // Standard error may be closed; there is nobody else to tell.
+    let _written = writeln!(std::io::stderr(), "dropwire: {message}");
+    ExitCode::from(code)
 }

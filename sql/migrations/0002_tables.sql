@@ -298,12 +298,8 @@ comment on column public.ticket_webhook_queue.claim_id is
   'The claim that may record the outcome; another claim means the worker was too late.';
 create index ticket_webhook_queue_status_next_attempt_idx on public.ticket_webhook_queue (status, next_attempt_at);
 create index ticket_webhook_queue_tenant_idx on public.ticket_webhook_queue (tenant_id);
-create index ticket_webhook_queue_undelivered_idx on public.ticket_webhook_queue (ticket_id, seq)
-  where status <> 'delivered';
-create index ticket_webhook_queue_due_idx on public.ticket_webhook_queue (next_attempt_at, seq)
-  where status in ('pending', 'failed');
-create index ticket_webhook_queue_leased_idx on public.ticket_webhook_queue (lease_expires_at)
-  where status = 'processing';
+-- A ticket's entries in order: whether an earlier one is undelivered, which comes next, and the ticket's own delete.
+create index ticket_webhook_queue_ticket_seq_idx on public.ticket_webhook_queue (ticket_id, seq);
 -- Deleting a ticket deletes its activities one by one, and each looks here.
 create index ticket_webhook_queue_activity_idx on public.ticket_webhook_queue (activity_id);
 
