@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poem::endpoint::make_sync;
-use poem::{Endpoint, EndpointExt, Route, Server};
+use poem::{Endpoint, EndpointExt, IntoResponse as _, Route, Server};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 

@@ -60,12 +60,13 @@ pub fn service(public_url: &str) -> OpenApiService<(telegram_webhook::Api, ticke
 /// Everything below `/functions/v1`.
 pub fn endpoint(state: AppState) -> impl Endpoint {
     let service = service(&state.settings.public_url);
-    poem::Route::new().nest("/", service.with(poem::middleware::CatchPanic::new())).data(state).around(
-        |functions, req| async move { Ok::<_, poem::Error>(finish(gate(functions, req).await)) },
-    )
+    poem::Route::new().nest("/", service).data(state.clone()).around(move |functions, req| {
+        let state = state.clone();
+        async move { Ok::<_, poem::Error>(finish(gate(&state, functions, req).await)) }
+    })
 }
 
-async fn gate<E: Endpoint>(functions: Arc<E>, mut req: Request) -> Response {
+async fn gate<E: Endpoint>(state: &AppState, functions: Arc<E>, mut req: Request) -> Response {
     if req.method() == Method::OPTIONS {
         return "ok".into_response();
     }
@@ -74,9 +75,6 @@ async fn gate<E: Endpoint>(functions: Arc<E>, mut req: Request) -> Response {
     let Some(function) = FUNCTIONS.iter().find(|f| f.name == name) else {
         let body = json!({"code": "NOT_FOUND", "message": "Requested function was not found"});
         return poem::web::Json(body).with_status(StatusCode::NOT_FOUND).into_response();
-    };
-    let Some(state) = req.data::<AppState>().cloned() else {
-        return FunctionError::Internal.respond(function.dialect);
     };
     let context = match gateway::authenticate(&req, &state.verifier) {
         Ok(context) => context,
@@ -196,9 +194,9 @@ pub struct Failure<F> {
     function: std::marker::PhantomData<fn() -> F>,
 }
 
-impl<F, E: Into<FunctionError>> From<E> for Failure<F> {
-    fn from(error: E) -> Self {
-        Self { error: error.into(), function: std::marker::PhantomData }
+impl<F> From<FunctionError> for Failure<F> {
+    fn from(error: FunctionError) -> Self {
+        Self { error, function: std::marker::PhantomData }
     }
 }
 

@@ -137,7 +137,7 @@ language sql volatile security definer set search_path = '' as $$
   with released as (
     update public.ticket_webhook_queue q
        set status = 'pending', next_attempt_at = pg_catalog.now(), lease_expires_at = null, claim_id = null
-      from pg_catalog.unnest(p_ids, p_claim_ids) as c (id, claim_id)
+      from unnest(p_ids, p_claim_ids) as c (id, claim_id)  -- the form with two arrays takes no schema
      where q.id = c.id and q.claim_id = c.claim_id and q.status = 'processing'
     returning q.id
   )

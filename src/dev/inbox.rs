@@ -42,6 +42,10 @@ impl Inbox {
         kept.push_back(delivery);
     }
 
+    fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn all(&self) -> Vec<Delivery> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
@@ -80,7 +84,7 @@ fn show(inbox: Data<&Inbox>, req: &Request) -> Response {
 
 #[handler]
 fn empty(inbox: Data<&Inbox>) -> StatusCode {
-    inbox.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    inbox.clear();
     StatusCode::NO_CONTENT
 }
 

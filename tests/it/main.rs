@@ -1,1 +1,5 @@
-//! Contract tests: real HTTP, a real PostgreSQL, a real webhook sink.
+//! Contract tests: real HTTP, a real PostgreSQL, a real webhook sink. One file per feature.
+
+mod support;
+
+mod story;

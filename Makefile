@@ -1,0 +1,48 @@
+# Dropwire's tasks. Two commands matter: `make run` and `make test`. Bare `make` lists them all.
+
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+APT   = $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends
+# Debian keeps the server's programs out of PATH.
+HAVE_POSTGRES = command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres >/dev/null 2>&1
+
+.PHONY: help run test check openapi bench ci deps-build deps-postgres deps-bench
+.DEFAULT_GOAL := help
+
+help: ## List the tasks
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+run: deps-build deps-postgres ## Build and start Dropwire with demo data on http://127.0.0.1:54321
+	@cargo build --release --locked
+	@exec target/release/dropwire dev
+
+test: deps-build deps-postgres ## Run the whole suite against a real PostgreSQL
+	cargo test --locked
+
+check: deps-build ## Formatting, lints, documentation
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+openapi: deps-build ## Write openapi/dropwire.yaml anew
+	@mkdir -p openapi
+	cargo run --locked -- openapi > openapi/dropwire.yaml.new && mv openapi/dropwire.yaml.new openapi/dropwire.yaml
+
+bench: deps-build deps-postgres deps-bench ## Measure telegram-webhook beside pgbench
+	cargo build --release --locked
+	benches/telegram-webhook.sh
+
+ci: check test ## What continuous integration runs
+
+# The linker and C compiler that Rust's toolchain and the TLS library need.
+deps-build:
+	@command -v cc >/dev/null || { $(APT) gcc libc6-dev; }
+
+# The server's programs only; Debian is told not to create and start a cluster of its own.
+deps-postgres:
+	@{ $(HAVE_POSTGRES); } || { \
+	  $(SUDO) mkdir -p /etc/postgresql-common && \
+	  echo 'create_main_cluster = false' | $(SUDO) tee /etc/postgresql-common/createcluster.conf >/dev/null && \
+	  $(APT) postgresql; }
+
+deps-bench:
+	@command -v wrk >/dev/null || { $(APT) wrk; }

@@ -1,0 +1,8 @@
+//! What the tests stand on: a throw-away PostgreSQL cluster, an application over a database of its own, a sink.
+
+pub mod app;
+pub mod cluster;
+pub mod sink;
+
+pub use app::{Answer, TestApp};
+pub use sink::Sink;

@@ -1,0 +1,108 @@
+//! One throw-away cluster per test process, one migrated template, one database per test.
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dropwire::pg::connect::Target;
+use dropwire::pg::server::{EmbeddedOptions, EmbeddedServer};
+use dropwire::pg::{login, migrate};
+
+const PREFIX: &str = "dropwire-test-";
+/// Mixed case and a blank on purpose: a missing quote fails.
+const TEMPLATE: &str = "Template Dropwire";
+
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
+    // On a thread and runtime of its own, since every test brings and drops a runtime.
+    std::thread::spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(Cluster::start())).join().unwrap()
+});
+static DATABASES: AtomicUsize = AtomicUsize::new(0);
+
+struct Cluster {
+    /// Kept running until the process ends, and ended with it.
+    _server: EmbeddedServer,
+    config: tokio_postgres::Config,
+}
+
+impl Cluster {
+    async fn start() -> Self {
+        sweep();
+        let data_dir = std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
+        let parameters = [("fsync", "off"), ("max_connections", "400"), ("shared_buffers", "64MB")];
+        let server = EmbeddedServer::start(EmbeddedOptions {
+            data_dir,
+            bin_dir: None,
+            parameters: parameters.map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec(),
+        })
+        .await
+        .unwrap();
+        let config = server.config();
+        let owner = Target::from_config(config.clone()).connect().await.unwrap();
+        owner.batch_execute(&format!("create database \"{TEMPLATE}\"")).await.unwrap();
+        let template = Target::from_config(with_database(&config, TEMPLATE));
+        migrate::run(&template).await.unwrap();
+        login::ensure(&template).await.unwrap();
+        Self { _server: server, config }
+    }
+}
+
+/// Removes what test processes that are gone have left behind.
+fn sweep() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(pid) = name.strip_prefix(PREFIX)
+            && !PathBuf::from(format!("/proc/{pid}")).exists()
+        {
+            // Somebody else's, or gone meanwhile: not ours to worry about.
+            drop(std::fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
+fn with_database(config: &tokio_postgres::Config, name: &str) -> tokio_postgres::Config {
+    let mut config = config.clone();
+    config.dbname(name);
+    config
+}
+
+/// A database of its own for one test.
+pub struct TestDatabase {
+    /// Its name.
+    pub name: String,
+}
+
+impl TestDatabase {
+    /// A migrated database.
+    pub async fn migrated() -> Self {
+        Self::create(&format!(" template \"{TEMPLATE}\"")).await
+    }
+
+    /// An empty database.
+    pub async fn empty() -> Self {
+        Self::create("").await
+    }
+
+    async fn create(options: &str) -> Self {
+        let name = format!("Test {}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        let owner = Target::from_config(CLUSTER.config.clone()).connect().await.unwrap();
+        owner.batch_execute(&format!("create database \"{name}\"{options}")).await.unwrap();
+        Self { name }
+    }
+
+    /// The owner's connection settings.
+    pub fn target(&self) -> Target {
+        Target::from_config(with_database(&CLUSTER.config, &self.name))
+    }
+
+    /// The owner's connection URL.
+    pub fn url(&self) -> String {
+        let host = match &CLUSTER.config.get_hosts()[0] {
+            tokio_postgres::config::Host::Unix(path) => path.to_string_lossy().into_owned(),
+            tokio_postgres::config::Host::Tcp(host) => host.clone(),
+        };
+        let user = CLUSTER.config.get_user().unwrap();
+        let port = CLUSTER.config.get_ports().first().copied().unwrap_or(5432);
+        let name = self.name.replace(' ', "%20");
+        format!("postgresql://{user}@/{name}?host={host}&port={port}")
+    }
+}
