@@ -135,8 +135,8 @@ impl App {
 
     /// Shuts down: no new requests, what is under way finishes, unfinished webhooks are handed back.
     pub async fn stop(self) -> Result<(), AppError> {
-        // The server may have ended by itself; then nobody listens for this.
-        drop(self.stop.send(()));
+        // Nobody listens for this when the server has ended by itself.
+        let _ended = self.stop.send(());
         self.state.dispatcher.shutdown(GRACE).await;
         if let Some(worker) = self.worker {
             worker.abort(); // it has ended by now, unless the database hangs

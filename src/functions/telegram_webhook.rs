@@ -96,7 +96,7 @@ impl Example for TicketCreated {
 /// Why no ticket was created.
 #[derive(Object)]
 #[oai(example)]
-struct TicketRefused {
+pub struct TicketRefused {
     /// Always false
     success: bool,
     error: String,

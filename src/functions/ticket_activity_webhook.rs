@@ -55,7 +55,7 @@ impl Example for DispatchReport {
 /// Why nothing was dispatched.
 #[derive(Object)]
 #[oai(example)]
-struct DispatchRefused {
+pub struct DispatchRefused {
     error: String,
 }
 

@@ -1,5 +1,7 @@
 //! Request ids, one log line a request, and the last net for panics and unrouted paths.
 
+use std::any::Any;
+use std::sync::Arc;
 use std::time::Instant;
 
 use poem::http::{HeaderValue, StatusCode};
@@ -17,26 +19,31 @@ const ID_MAX_CHARS: usize = 128;
 
 /// Wraps all routes.
 pub fn trace(routes: impl Endpoint + 'static) -> impl Endpoint + 'static {
-    routes
-        .with(CatchPanic::new().with_handler(|_panic| failure(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")))
-        .around(|routes, req: Request| async move {
-            let id = request_id(&req);
-            let method = req.method().clone();
-            let path = req.uri().path().to_owned();
-            let started = Instant::now();
-            let span = tracing::info_span!("request", id);
-            let mut response = match routes.call(req).instrument(span.clone()).await {
-                Ok(response) => response.into_response(),
-                Err(error) => unrouted(error),
-            };
-            let status = response.status().as_u16();
-            let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
-            span.in_scope(|| tracing::debug!(%method, path, status, duration_ms, "answered"));
-            if let Ok(id) = HeaderValue::from_str(&id) {
-                response.headers_mut().insert(REQUEST_ID, id);
-            }
-            Ok::<_, poem::Error>(response)
-        })
+    routes.with(CatchPanic::new().with_handler(panicked)).around(answer)
+}
+
+async fn answer<E: Endpoint>(routes: Arc<E>, req: Request) -> poem::Result<Response> {
+    let id = request_id(&req);
+    let method = req.method().clone();
+    let path = req.uri().path().to_owned();
+    let started = Instant::now();
+    let span = tracing::info_span!("request", id);
+    let mut response = match routes.call(req).instrument(span.clone()).await {
+        Ok(response) => response.into_response(),
+        Err(error) => unrouted(error),
+    };
+    let status = response.status().as_u16();
+    let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
+    span.in_scope(|| tracing::debug!(%method, path, status, duration_ms, "answered"));
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    Ok(response)
+}
+
+fn panicked(_payload: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a request panicked");
+    failure(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")
 }
 
 /// The caller's id where it is a plain one, else a new one.
