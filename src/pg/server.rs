@@ -23,6 +23,8 @@ mod layout;
 mod log;
 mod process;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
