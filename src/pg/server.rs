@@ -69,7 +69,7 @@ pub struct EmbeddedServer {
 impl EmbeddedServer {
     /// Starts the server and waits until the database `dropwire` accepts connections.
     ///
-    /// The first start makes the cluster (about half a second). A postmaster that an earlier, killed Dropwire left
+    /// The first start makes the cluster, which takes one to a few seconds; later ones take about 0.1 s. A postmaster that an earlier, killed Dropwire left
     /// behind is given a few seconds to end by itself and is then told to. Dropping the returned future stops
     /// whatever was started so far.
     ///
