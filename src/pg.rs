@@ -1,6 +1,10 @@
 //! Everything that talks to PostgreSQL.
 
 pub mod connect;
+pub mod login;
 pub mod migrate;
 pub mod pool;
 pub mod server;
+#[cfg(test)]
+mod test_cluster;
+pub mod tls;
