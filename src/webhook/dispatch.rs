@@ -210,7 +210,8 @@ impl Dispatcher {
 
     async fn claim(&self, limit: usize) -> Result<Vec<Claim>, PoolError> {
         let claims = self.0.queue.claim(limit).await?;
-        self.lock_in_flight().extend(claims.iter().map(|claim| (claim.id, claim.claim_id)));
+        self.lock_in_flight()
+            .extend(claims.iter().map(|claim| (claim.id, claim.claim_id)));
         Ok(claims)
     }
 
@@ -227,7 +228,9 @@ impl Dispatcher {
             match outcome {
                 Outcome::Delivered(payload) => {
                     report.delivered += 1;
-                    current = self.record_delivery(&claim, payload.as_deref(), budget.as_deref()).await;
+                    current = self
+                        .record_delivery(&claim, payload.as_deref(), budget.as_deref())
+                        .await;
                 }
                 Outcome::Failed(error) => {
                     report.failed += 1;
@@ -297,5 +300,9 @@ impl Dispatcher {
 
 /// Takes `count` from a budget; false, and nothing taken, when there is less.
 fn take(budget: &AtomicUsize, count: usize) -> bool {
-    budget.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(count)).is_ok()
+    budget
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
+            left.checked_sub(count)
+        })
+        .is_ok()
 }

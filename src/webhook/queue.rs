@@ -66,7 +66,10 @@ pub(super) struct Queue {
 impl Queue {
     /// A queue whose claims last for `lease`.
     pub fn new(pool: Pool, lease: Duration) -> Self {
-        Self { pool, lease_secs: lease.as_secs_f64() }
+        Self {
+            pool,
+            lease_secs: lease.as_secs_f64(),
+        }
     }
 
     /// Claims up to `limit` due heads, at most one a ticket.
@@ -75,7 +78,14 @@ impl Queue {
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         let lease = self.pool.get().await?;
         let rows = lease
-            .query(CLAIM, &[(&limit, Type::INT4), (&self.lease_secs, Type::FLOAT8), (&claim_id, Type::UUID)])
+            .query(
+                CLAIM,
+                &[
+                    (&limit, Type::INT4),
+                    (&self.lease_secs, Type::FLOAT8),
+                    (&claim_id, Type::UUID),
+                ],
+            )
             .await?;
         lease.done();
         Ok(rows.iter().map(|row| Claim::read(row, 0, claim_id)).collect())
@@ -106,7 +116,10 @@ impl Queue {
         let next = next_claim
             .filter(|_| row.get::<_, Option<Uuid>>(1).is_some())
             .map(|claim_id| Claim::read(&row, 1, claim_id));
-        Ok(Completion { held: row.get(0), next })
+        Ok(Completion {
+            held: row.get(0),
+            next,
+        })
     }
 
     /// Records a failed attempt, due again after `delay`; false when the claim had been lost.
@@ -132,7 +145,10 @@ impl Queue {
         let (ids, claim_ids): (Vec<Uuid>, Vec<Uuid>) = claims.iter().copied().unzip();
         let lease = self.pool.get().await?;
         let row = lease
-            .query_one(RELEASE, &[(&ids, Type::UUID_ARRAY), (&claim_ids, Type::UUID_ARRAY)])
+            .query_one(
+                RELEASE,
+                &[(&ids, Type::UUID_ARRAY), (&claim_ids, Type::UUID_ARRAY)],
+            )
             .await?;
         lease.done();
         Ok(row.get(0))
