@@ -1,21 +1,29 @@
 //! The outbox as the dispatcher sees it: claim, complete, fail, release. The rules are in
 //! `sql/migrations/0005_webhook_dispatch.sql`; this is their Rust face.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postgres_types::Type;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::pg::pool::{Pool, PoolError};
+use crate::pg::pool::{Param, Pool, PoolError};
 
 const CLAIM: &str = include_str!("../../sql/queue/claim.sql");
 const COMPLETE: &str = include_str!("../../sql/queue/complete.sql");
 const FAIL: &str = include_str!("../../sql/queue/fail.sql");
 const RELEASE: &str = include_str!("../../sql/queue/release.sql");
 
+/// How long an outcome is offered to a database that is away. What stays unrecorded is sent again.
+const RECORD_PATIENCE: Duration = Duration::from_secs(5);
+const RECORD_PAUSE: Duration = Duration::from_millis(100);
+
 /// An entry that is ours to send until its lease ends.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "an entry has an id and so has a claim, as in the table"
+)]
 pub(super) struct Claim {
     pub id: Uuid,
     /// Ties outcomes to this claim: who lost the lease changes nothing.
@@ -76,18 +84,12 @@ impl Queue {
     pub async fn claim(&self, limit: usize) -> Result<Vec<Claim>, PoolError> {
         let claim_id = Uuid::new_v4();
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
-        let lease = self.pool.get().await?;
-        let rows = lease
-            .query(
-                CLAIM,
-                &[
-                    (&limit, Type::INT4),
-                    (&self.lease_secs, Type::FLOAT8),
-                    (&claim_id, Type::UUID),
-                ],
-            )
-            .await?;
-        lease.done();
+        let params: [Param<'_>; 3] = [
+            (&limit, Type::INT4),
+            (&self.lease_secs, Type::FLOAT8),
+            (&claim_id, Type::UUID),
+        ];
+        let rows = self.pool.query(CLAIM, &params).await?;
         Ok(rows.iter().map(|row| Claim::read(row, 0, claim_id)).collect())
     }
 
@@ -99,20 +101,14 @@ impl Queue {
         follow: bool,
     ) -> Result<Completion, PoolError> {
         let next_claim = follow.then(Uuid::new_v4);
-        let lease = self.pool.get().await?;
-        let row = lease
-            .query_one(
-                COMPLETE,
-                &[
-                    (&claim.id, Type::UUID),
-                    (&claim.claim_id, Type::UUID),
-                    (&payload, Type::TEXT),
-                    (&next_claim, Type::UUID),
-                    (&self.lease_secs, Type::FLOAT8),
-                ],
-            )
-            .await?;
-        lease.done();
+        let params: [Param<'_>; 5] = [
+            (&claim.id, Type::UUID),
+            (&claim.claim_id, Type::UUID),
+            (&payload, Type::TEXT),
+            (&next_claim, Type::UUID),
+            (&self.lease_secs, Type::FLOAT8),
+        ];
+        let row = self.record(COMPLETE, &params).await?;
         let next = next_claim
             .filter(|_| row.get::<_, Option<Uuid>>(1).is_some())
             .map(|claim_id| Claim::read(&row, 1, claim_id));
@@ -124,33 +120,35 @@ impl Queue {
 
     /// Records a failed attempt, due again after `delay`; false when the claim had been lost.
     pub async fn fail(&self, claim: &Claim, error: &str, delay: Duration) -> Result<bool, PoolError> {
-        let lease = self.pool.get().await?;
-        let row = lease
-            .query_one(
-                FAIL,
-                &[
-                    (&claim.id, Type::UUID),
-                    (&claim.claim_id, Type::UUID),
-                    (&error, Type::TEXT),
-                    (&delay.as_secs_f64(), Type::FLOAT8),
-                ],
-            )
-            .await?;
-        lease.done();
-        Ok(row.get(0))
+        let delay_secs = delay.as_secs_f64();
+        let params: [Param<'_>; 4] = [
+            (&claim.id, Type::UUID),
+            (&claim.claim_id, Type::UUID),
+            (&error, Type::TEXT),
+            (&delay_secs, Type::FLOAT8),
+        ];
+        Ok(self.record(FAIL, &params).await?.get(0))
     }
 
     /// Hands entries back, due at once: pairs of entry and claim id. Answers how many were still ours.
     pub async fn release(&self, claims: &[(Uuid, Uuid)]) -> Result<i64, PoolError> {
         let (ids, claim_ids): (Vec<Uuid>, Vec<Uuid>) = claims.iter().copied().unzip();
-        let lease = self.pool.get().await?;
-        let row = lease
-            .query_one(
-                RELEASE,
-                &[(&ids, Type::UUID_ARRAY), (&claim_ids, Type::UUID_ARRAY)],
-            )
-            .await?;
-        lease.done();
-        Ok(row.get(0))
+        let params: [Param<'_>; 2] = [(&ids, Type::UUID_ARRAY), (&claim_ids, Type::UUID_ARRAY)];
+        Ok(self.pool.query_one(RELEASE, &params).await?.get(0))
+    }
+
+    /// Runs a statement that records an outcome, again and again while the database is away: a restart of
+    /// PostgreSQL is no reason to send a delivered webhook once more.
+    async fn record(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Row, PoolError> {
+        let began = Instant::now();
+        loop {
+            match self.pool.query_one(sql, params).await {
+                Err(error) if error.is_unavailable() && began.elapsed() < RECORD_PATIENCE => {
+                    tracing::debug!(%error, "the database is away, recording an outcome again");
+                    tokio::time::sleep(RECORD_PAUSE).await;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 }
