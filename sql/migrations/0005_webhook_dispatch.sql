@@ -3,6 +3,7 @@
 -- An entry's life: pending -> processing (claimed: lease, claim id, attempt + 1) -> delivered, or failed with the
 -- time of its next attempt. `failed` means "due again later". A claim whose lease has ended may be claimed by
 -- anybody; whoever lost it changes nothing, since every outcome is written where the claim id still matches.
+-- `processing` without a lease is what the original left behind: its receiver got it, so it counts as delivered.
 -- All times are the database's: replicas' clocks differ.
 
 -- What a dispatcher needs to make one attempt.
@@ -68,7 +69,8 @@ language sql volatile security definer set search_path = '' as $$
          or q.status = 'processing' and q.lease_expires_at <= pg_catalog.now())  -- its dispatcher died
        -- an earlier undelivered entry of the ticket blocks this one
        and not exists (select from public.ticket_webhook_queue e
-                        where e.ticket_id = q.ticket_id and e.seq < q.seq and e.status <> 'delivered')
+                        where e.ticket_id = q.ticket_id and e.seq < q.seq
+                          and (e.status in ('pending', 'failed') or e.lease_expires_at is not null))
        -- a tenant switched off pauses: its entries wait
        and exists (select from public.tenants n where n.id = q.tenant_id and n.active is not false)
      order by q.seq
@@ -108,7 +110,9 @@ begin
        set status = 'processing', attempt_count = q.attempt_count + 1,
            lease_expires_at = pg_catalog.now() + p_lease, claim_id = p_follow_claim_id
      where q.id = (select e.id from public.ticket_webhook_queue e
-                    where e.ticket_id = v_ticket_id and e.status <> 'delivered' order by e.seq limit 1)
+                    where e.ticket_id = v_ticket_id
+                      and (e.status in ('pending', 'failed') or e.lease_expires_at is not null)
+                    order by e.seq limit 1)
        and q.status in ('pending', 'failed') and q.next_attempt_at <= pg_catalog.now()
        and exists (select from public.tenants n where n.id = q.tenant_id and n.active is not false)
     returning q.* into v_next;
