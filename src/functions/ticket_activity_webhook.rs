@@ -1,7 +1,7 @@
 //! `POST /functions/v1/ticket-activity-webhook`: cron drains the webhook queue, one batch a call.
 //!
-//! Any valid key of the project may call: cron jobs out there hold the anon or the service_role key. A setting
-//! demands service_role. Callers without it get at most one run at a time, so that the public key cannot be used
+//! Any valid key of the project may call: cron jobs out there hold the anon or the `service_role` key. A setting
+//! demands `service_role`. Callers without it get at most one run at a time, so that the public key cannot be used
 //! to pile up runs.
 
 use poem::web::Data;
@@ -104,13 +104,11 @@ impl Api {
         if state.settings.webhook.require_service_role && !trusted {
             return Err(FunctionError::ServiceRoleRequired.into());
         }
-        let guard = match (trusted, state.dispatcher.try_exclusive()) {
-            (_, Some(guard)) => Some(guard),
-            (true, None) => None,
-            (false, None) => {
-                let busy = DispatchReport::new(Report::default(), Some("A run is already in progress"));
-                return Ok(Success(busy));
-            }
+        let Some(admission) = state.dispatcher.admit(!trusted) else {
+            return Ok(Success(DispatchReport::new(
+                Report::default(),
+                Some("A run is already in progress"),
+            )));
         };
 
         let dispatcher = state.dispatcher.clone();
@@ -118,7 +116,7 @@ impl Api {
         // On a task of its own: a scheduler that hangs up early does not abandon claimed entries.
         let run = tokio::spawn(async move {
             let report = dispatcher.run_batch(batch).await;
-            drop(guard);
+            drop(admission);
             report
         });
         let report = run

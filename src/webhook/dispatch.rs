@@ -4,13 +4,14 @@
 //! dispatcher of `serve`. Any number of either may run at once, here and in other processes: the claims in the
 //! database keep them apart.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::backoff::delay_after;
@@ -24,6 +25,8 @@ use crate::pg::pool::{Pool, PoolError};
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 /// Pause after the database failed the built-in dispatcher.
 const ERROR_PAUSE: Duration = Duration::from_secs(1);
+/// How long chains that were told to end may still be writing.
+const ABANDON_GRACE: Duration = Duration::from_secs(1);
 
 /// What a run did, in entries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,38 +67,30 @@ struct Inner {
     queue: Queue,
     egress: Egress,
     settings: WebhookSettings,
-    /// Entries that are ours right now, with their claim ids.
-    in_flight: Mutex<HashMap<Uuid, Uuid>>,
-    exclusive: AtomicBool,
-    /// Runs under way; with none, nothing is in flight.
-    runs: AtomicUsize,
+    /// Entries that are ours right now, each with its claim id.
+    in_flight: Mutex<HashSet<(Uuid, Uuid)>>,
+    /// Callers' runs under way.
+    admitted: AtomicUsize,
     wake: Notify,
+    /// Every run and chain holds a receiver for as long as it lives, so the channel is closed when all are done.
     stop: watch::Sender<Stop>,
 }
 
-/// Held by a run that excludes other callers' runs; see [`Dispatcher::try_exclusive`].
-pub struct ExclusiveRun(Dispatcher);
+/// A caller's run, counted until it is dropped; see [`Dispatcher::admit`].
+pub struct Admission(Dispatcher);
 
-impl Drop for ExclusiveRun {
+impl Drop for Admission {
     fn drop(&mut self) {
-        self.0.0.exclusive.store(false, Ordering::Release);
+        self.0.0.admitted.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-/// Counts a run for as long as it lives.
-struct ActiveRun<'a>(&'a AtomicUsize);
-
-impl<'a> ActiveRun<'a> {
-    fn begin(runs: &'a AtomicUsize) -> Self {
-        runs.fetch_add(1, Ordering::AcqRel);
-        Self(runs)
-    }
-}
-
-impl Drop for ActiveRun<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
+/// What came of following one ticket's chain.
+#[derive(Default)]
+struct Followed {
+    report: Report,
+    /// The budget ended before the chain did.
+    starved: bool,
 }
 
 impl Dispatcher {
@@ -107,8 +102,7 @@ impl Dispatcher {
             egress,
             settings,
             in_flight: Mutex::default(),
-            exclusive: AtomicBool::new(false),
-            runs: AtomicUsize::new(0),
+            admitted: AtomicUsize::new(0),
             wake: Notify::new(),
             stop: watch::Sender::new(Stop::Running),
         }))
@@ -119,32 +113,50 @@ impl Dispatcher {
         self.0.wake.notify_one();
     }
 
-    /// The right to be the only such run of this process, until the guard is dropped; `None` when taken.
-    pub fn try_exclusive(&self) -> Option<ExclusiveRun> {
-        let free = !self.0.exclusive.swap(true, Ordering::AcqRel);
-        free.then(|| ExclusiveRun(self.clone()))
+    /// Counts a caller's run until the value is dropped; with `alone`, `None` while another is under way.
+    pub fn admit(&self, alone: bool) -> Option<Admission> {
+        let next = |runs: usize| (!alone || runs == 0).then_some(runs + 1);
+        let admitted = self
+            .0
+            .admitted
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+        admitted.is_ok().then(|| Admission(self.clone()))
     }
 
-    /// One run of at most `batch` entries. Returns when all of them are done.
+    /// One run of at most `batch` entries. Returns when all of them are done; an error means that none was begun.
     pub async fn run_batch(&self, batch: usize) -> Result<Report, PoolError> {
-        let _active = ActiveRun::begin(&self.0.runs);
-        let remaining = Arc::new(AtomicUsize::new(batch));
+        let stop = self.0.stop.subscribe();
+        let budget = Arc::new(AtomicUsize::new(batch));
         let mut chains = JoinSet::new();
         let mut report = Report::default();
         let mut more = true;
         loop {
-            let free = self.0.settings.concurrency.saturating_sub(chains.len());
-            let wanted = free.min(remaining.load(Ordering::Acquire));
-            if more && wanted > 0 && !self.stopping() {
-                let claims = self.claim(wanted).await?;
-                more = claims.len() == wanted;
-                take(&remaining, claims.len());
-                for claim in claims {
-                    chains.spawn(self.clone().follow_chain(claim, Some(Arc::clone(&remaining))));
+            if more && *stop.borrow() == Stop::Running {
+                // Taken before the call: chains under way take from the same budget meanwhile.
+                let wanted = take(&budget, self.0.settings.concurrency.saturating_sub(chains.len()));
+                match self.claim(wanted).await {
+                    Ok(claims) => {
+                        budget.fetch_add(wanted - claims.len(), Ordering::AcqRel);
+                        more = claims.len() == wanted;
+                        for claim in claims {
+                            chains.spawn(self.clone().follow_chain(claim, Some(Arc::clone(&budget))));
+                        }
+                    }
+                    Err(error) if chains.is_empty() && report.processed() == 0 => return Err(error),
+                    Err(error) => {
+                        // What is under way still ends well; given up, it would be sent again.
+                        tracing::error!(%error, "claiming further webhooks failed");
+                        more = false;
+                    }
                 }
             }
             match chains.join_next().await {
-                Some(finished) => report.add(finished.unwrap_or_default()),
+                Some(finished) => {
+                    let followed = finished.unwrap_or_default();
+                    report.add(followed.report);
+                    // Another chain may have handed back since what this one lacked.
+                    more |= followed.starved;
+                }
                 None => return Ok(report),
             }
         }
@@ -153,10 +165,9 @@ impl Dispatcher {
     /// The built-in dispatcher: sends what is due, then waits for [`Dispatcher::wake`] or `poll`, until
     /// [`Dispatcher::shutdown`].
     pub async fn run_forever(&self, poll: Duration) {
-        let _active = ActiveRun::begin(&self.0.runs);
         let mut stop = self.0.stop.subscribe();
         let mut chains = JoinSet::new();
-        while !self.stopping() {
+        while *stop.borrow() == Stop::Running {
             let free = self.0.settings.concurrency.saturating_sub(chains.len());
             let mut pause = poll;
             if free > 0 {
@@ -189,26 +200,26 @@ impl Dispatcher {
     /// Ends all runs: no new claims, up to `grace` for what is under way, the rest is handed back.
     pub async fn shutdown(&self, grace: Duration) {
         self.0.stop.send_replace(Stop::Draining);
-        if tokio::time::timeout(grace, self.idle()).await.is_ok() {
+        if timeout(grace, self.0.stop.closed()).await.is_err() {
+            self.0.stop.send_replace(Stop::Abandoning);
+            // Chains end at once now; what one is still writing may be written.
+            drop(timeout(ABANDON_GRACE, self.0.stop.closed()).await);
+        }
+        // Also of runs that were dropped half-way.
+        let left: Vec<_> = self.lock_in_flight().drain().collect();
+        if left.is_empty() {
             return;
         }
-        self.0.stop.send_replace(Stop::Abandoning);
-        // Chains end at once now; what a run is still writing may be written.
-        drop(tokio::time::timeout(ERROR_PAUSE, self.idle()).await);
-        let left: Vec<_> = self.lock_in_flight().drain().collect();
         match self.0.queue.release(&left).await {
             Ok(count) => tracing::info!(count, "handed unfinished webhooks back"),
             Err(error) => tracing::warn!(%error, "unfinished webhooks stay claimed until their leases end"),
         }
     }
 
-    async fn idle(&self) {
-        while self.0.runs.load(Ordering::Acquire) > 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-
     async fn claim(&self, limit: usize) -> Result<Vec<Claim>, PoolError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
         let claims = self.0.queue.claim(limit).await?;
         self.lock_in_flight()
             .extend(claims.iter().map(|claim| (claim.id, claim.claim_id)));
@@ -216,42 +227,43 @@ impl Dispatcher {
     }
 
     /// Sends one entry and then its ticket's next ones, for as long as they are due and the budget lasts.
-    async fn follow_chain(self, first: Claim, budget: Option<Arc<AtomicUsize>>) -> Report {
-        let mut report = Report::default();
+    async fn follow_chain(self, first: Claim, budget: Option<Arc<AtomicUsize>>) -> Followed {
+        let mut stop = self.0.stop.subscribe();
+        let mut followed = Followed::default();
         let mut current = Some(first);
         while let Some(claim) = current.take() {
-            let mut stop = self.0.stop.subscribe();
             let outcome = tokio::select! {
+                // Asked first: an entry claimed while all ends is not sent any more.
+                biased;
+                _ = stop.wait_for(|stop| *stop == Stop::Abandoning) => return followed,
                 outcome = delivery::attempt(&self.0.egress, &claim, self.0.settings.timeout) => outcome,
-                _ = stop.wait_for(|stop| *stop == Stop::Abandoning) => return report,
             };
             match outcome {
                 Outcome::Delivered(payload) => {
-                    report.delivered += 1;
-                    current = self
-                        .record_delivery(&claim, payload.as_deref(), budget.as_deref())
-                        .await;
+                    followed.report.delivered += 1;
+                    let running = *stop.borrow() == Stop::Running;
+                    let follow = running && budget.as_deref().is_none_or(|budget| take(budget, 1) == 1);
+                    followed.starved = !follow;
+                    current = self.record_delivery(&claim, payload.as_deref(), follow).await;
+                    if let (true, None, Some(budget)) = (follow, &current, &budget) {
+                        budget.fetch_add(1, Ordering::AcqRel);
+                    }
                 }
                 Outcome::Failed(error) => {
-                    report.failed += 1;
+                    followed.report.failed += 1;
                     self.record_failure(&claim, &error).await;
                 }
             }
             let mut in_flight = self.lock_in_flight();
-            in_flight.remove(&claim.id);
+            in_flight.remove(&(claim.id, claim.claim_id));
             in_flight.extend(current.iter().map(|next| (next.id, next.claim_id)));
         }
-        report
+        followed
     }
 
-    async fn record_delivery(
-        &self,
-        claim: &Claim,
-        payload: Option<&str>,
-        budget: Option<&AtomicUsize>,
-    ) -> Option<Claim> {
-        let follow = !self.stopping() && budget.is_none_or(|budget| take(budget, 1));
-        let next = match self.0.queue.complete(claim, payload, follow).await {
+    /// Records a delivery; with `follow`, answers the ticket's next entry, claimed.
+    async fn record_delivery(&self, claim: &Claim, payload: Option<&str>, follow: bool) -> Option<Claim> {
+        match self.0.queue.complete(claim, payload, follow).await {
             Ok(Completion { held: true, next }) => {
                 tracing::info!(
                     queue.id = %claim.id, ticket.id = %claim.ticket_id, tenant.id = %claim.tenant_id,
@@ -260,7 +272,10 @@ impl Dispatcher {
                 next
             }
             Ok(Completion { held: false, .. }) => {
-                tracing::warn!(queue.id = %claim.id, attempt = claim.attempt, "webhook delivered after its lease ended");
+                tracing::warn!(
+                    queue.id = %claim.id, attempt = claim.attempt,
+                    "webhook delivered, but its claim was lost meanwhile"
+                );
                 None
             }
             Err(error) => {
@@ -268,11 +283,7 @@ impl Dispatcher {
                 tracing::error!(%error, queue.id = %claim.id, "recording a delivery failed");
                 None
             }
-        };
-        if let (true, None, Some(budget)) = (follow, &next, budget) {
-            budget.fetch_add(1, Ordering::AcqRel);
         }
-        next
     }
 
     async fn record_failure(&self, claim: &Claim, error: &str) {
@@ -284,25 +295,26 @@ impl Dispatcher {
         );
         match self.0.queue.fail(claim, error, delay).await {
             Ok(true) => {}
-            Ok(false) => tracing::warn!(queue.id = %claim.id, "webhook failed after its lease ended"),
+            Ok(false) => {
+                tracing::warn!(queue.id = %claim.id, "webhook failed, and its claim was lost meanwhile");
+            }
             Err(error) => tracing::error!(%error, queue.id = %claim.id, "recording a failure failed"),
         }
     }
 
-    fn stopping(&self) -> bool {
-        *self.0.stop.borrow() > Stop::Running
-    }
-
-    fn lock_in_flight(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Uuid>> {
+    fn lock_in_flight(&self) -> MutexGuard<'_, HashSet<(Uuid, Uuid)>> {
         self.0.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Takes `count` from a budget; false, and nothing taken, when there is less.
-fn take(budget: &AtomicUsize, count: usize) -> bool {
+/// Takes up to `wanted` from a budget; answers how many it got.
+fn take(budget: &AtomicUsize, wanted: usize) -> usize {
+    let mut taken = 0;
     budget
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
-            left.checked_sub(count)
+            taken = left.min(wanted);
+            Some(left - taken)
         })
-        .is_ok()
+        .ok();
+    taken
 }
