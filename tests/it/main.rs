@@ -1,5 +1,9 @@
 //! Contract tests: real HTTP, a real PostgreSQL, a real webhook sink. One file per feature.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 mod support;
 
+mod crash;
+mod dispatcher;
 mod story;

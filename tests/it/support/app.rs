@@ -6,6 +6,7 @@ use dropwire::app::App;
 use dropwire::auth::{Role, jwt};
 use dropwire::config::{Env, Flags, Secret, Settings};
 use dropwire::dev;
+use dropwire::webhook::Dispatcher;
 use poem::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
@@ -90,6 +91,11 @@ impl TestApp {
         let database = TestDatabase { name: self.database.name.clone() };
         let db = database.target().connect().await.unwrap();
         Self::over(database, db, variables).await
+    }
+
+    /// The application's dispatcher.
+    pub fn dispatcher(&self) -> &Dispatcher {
+        &self.app.as_ref().unwrap().state.dispatcher
     }
 
     /// Ends the application gracefully.

@@ -26,7 +26,8 @@ struct Cluster {
 
 impl Cluster {
     async fn start() -> Self {
-        sweep();
+        // Beside the tests: it takes long where the disk is slow.
+        std::thread::spawn(sweep);
         let data_dir = std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
         let parameters = [("fsync", "off"), ("max_connections", "400"), ("shared_buffers", "64MB")];
         let server = EmbeddedServer::start(EmbeddedOptions {

@@ -1,6 +1,6 @@
 //! A real HTTP server that records every request, and answers as told.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use poem::listener::{Acceptor as _, Listener as _, TcpListener};
 use poem::web::Data;
 use poem::{EndpointExt as _, IntoResponse as _, Request, Response, Route, Server, handler};
 use serde_json::Value;
+use tokio::sync::watch;
 
 /// How long [`Sink::wait_for`] waits before the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,6 +23,19 @@ pub enum Reply {
     Redirect(u16, String),
     /// An answer that comes after this long.
     Slow(Duration),
+    /// An answer that comes when the gate opens.
+    Held(Gate),
+}
+
+/// Holds answers back until it is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Gate(Arc<watch::Sender<bool>>);
+
+impl Gate {
+    /// Lets every held answer go.
+    pub fn open(&self) {
+        self.0.send_replace(true);
+    }
 }
 
 impl From<u16> for Reply {
@@ -56,6 +70,10 @@ struct State {
     /// Taken one by one; afterwards `default`.
     replies: Mutex<VecDeque<Reply>>,
     default: Mutex<Option<Reply>>,
+    /// Tickets whose webhook is being answered right now.
+    open: Mutex<HashSet<String>>,
+    /// Tickets of which a second webhook came before the first was answered.
+    overlaps: Mutex<Vec<String>>,
 }
 
 /// A running sink. Ends with the test.
@@ -97,6 +115,11 @@ impl Sink {
         self.state.received.lock().unwrap().clear();
     }
 
+    /// Tickets of which a second webhook came before the first was answered.
+    pub fn overlaps(&self) -> Vec<String> {
+        self.state.overlaps.lock().unwrap().clone()
+    }
+
     /// Waits until `count` requests came.
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
         let began = Instant::now();
@@ -114,16 +137,27 @@ impl Sink {
 #[handler]
 async fn take(state: Data<&Arc<State>>, req: &Request, body: Vec<u8>) -> Response {
     let text = String::from_utf8(body).unwrap();
+    let body: Value = serde_json::from_str(&text).unwrap_or_default();
+    let ticket = body["ticket_id"].to_string();
+    if !state.open.lock().unwrap().insert(ticket.clone()) {
+        state.overlaps.lock().unwrap().push(ticket.clone());
+    }
     state.received.lock().unwrap().push(Received {
         method: req.method().clone(),
         path: req.original_uri().path().to_owned(),
         headers: req.headers().clone(),
-        body: serde_json::from_str(&text).unwrap_or_default(),
+        body,
         text,
         at: Instant::now(),
     });
     let next = state.replies.lock().unwrap().pop_front();
     let reply = next.or_else(|| state.default.lock().unwrap().clone());
+    let response = answer(reply).await;
+    state.open.lock().unwrap().remove(&ticket);
+    response
+}
+
+async fn answer(reply: Option<Reply>) -> Response {
     match reply {
         None => "Accepted".into_response(),
         Some(Reply::Status(status, body)) => body.with_status(StatusCode::from_u16(status).unwrap()).into_response(),
@@ -133,6 +167,10 @@ async fn take(state: Data<&Arc<State>>, req: &Request, body: Vec<u8>) -> Respons
             .into_response(),
         Some(Reply::Slow(delay)) => {
             tokio::time::sleep(delay).await;
+            "Accepted".into_response()
+        }
+        Some(Reply::Held(gate)) => {
+            gate.0.subscribe().wait_for(|open| *open).await.unwrap();
             "Accepted".into_response()
         }
     }
