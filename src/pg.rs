@@ -4,3 +4,6 @@ pub mod connect;
 pub mod migrate;
 pub mod pool;
 pub mod server;
+#[cfg(test)]
+mod test_cluster;
+pub mod tls;
