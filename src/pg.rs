@@ -1,6 +1,7 @@
 //! Everything that talks to PostgreSQL.
 
 pub mod connect;
+pub mod login;
 pub mod migrate;
 pub mod pool;
 pub mod server;
