@@ -413,4 +413,3 @@ mod tests {
         assert_eq!(target.config.get_application_name(), Some("dropwire"));
     }
 }
-impl Target { pub fn is_local(&self) -> bool { true } }
