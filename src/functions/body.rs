@@ -52,7 +52,10 @@ impl<'a, T: Type> ApiExtractor<'a> for JsonBody<T> {
     fn request_meta() -> Option<MetaRequest> {
         Some(MetaRequest {
             description: Some("JSON, whatever the content type says"),
-            content: vec![MetaMediaType { content_type: "application/json", schema: T::schema_ref() }],
+            content: vec![MetaMediaType {
+                content_type: "application/json",
+                schema: T::schema_ref(),
+            }],
             required: T::IS_REQUIRED,
         })
     }
@@ -62,6 +65,9 @@ impl<'a, T: Type> ApiExtractor<'a> for JsonBody<T> {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        Ok(Self { bytes: read(body).await, shape: PhantomData })
+        Ok(Self {
+            bytes: read(body).await,
+            shape: PhantomData,
+        })
     }
 }

@@ -19,7 +19,9 @@ const ID_MAX_CHARS: usize = 128;
 
 /// Wraps all routes.
 pub fn trace(routes: impl Endpoint + 'static) -> impl Endpoint + 'static {
-    routes.with(CatchPanic::new().with_handler(panicked)).around(answer)
+    routes
+        .with(CatchPanic::new().with_handler(panicked))
+        .around(answer)
 }
 
 async fn answer<E: Endpoint>(routes: Arc<E>, req: Request) -> poem::Result<Response> {
@@ -48,9 +50,9 @@ fn panicked(_payload: Box<dyn Any + Send>) -> Response {
 
 /// The caller's id where it is a plain one, else a new one.
 fn request_id(req: &Request) -> String {
-    let given = req.header(REQUEST_ID).filter(|id| {
-        !id.is_empty() && id.len() <= ID_MAX_CHARS && id.bytes().all(|b| b.is_ascii_graphic())
-    });
+    let given = req
+        .header(REQUEST_ID)
+        .filter(|id| !id.is_empty() && id.len() <= ID_MAX_CHARS && id.bytes().all(|b| b.is_ascii_graphic()));
     given.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
 }
 
@@ -60,7 +62,9 @@ fn unrouted(error: poem::Error) -> Response {
     }
     match error.status() {
         StatusCode::NOT_FOUND => failure(StatusCode::NOT_FOUND, "no Route matched with those values"),
-        status if status.is_client_error() => failure(status, status.canonical_reason().unwrap_or("Bad request")),
+        status if status.is_client_error() => {
+            failure(status, status.canonical_reason().unwrap_or("Bad request"))
+        }
         _ => {
             tracing::error!(%error, "request failed outside of its route");
             failure(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")
@@ -70,5 +74,7 @@ fn unrouted(error: poem::Error) -> Response {
 
 /// The gateway's error shape: `{"message":…}`.
 fn failure(status: StatusCode, message: &str) -> Response {
-    Json(json!({ "message": message })).with_status(status).into_response()
+    Json(json!({ "message": message }))
+        .with_status(status)
+        .into_response()
 }

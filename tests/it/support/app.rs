@@ -59,7 +59,9 @@ impl TestApp {
     pub async fn with(variables: &[(&str, &str)]) -> Self {
         let database = TestDatabase::migrated().await;
         let db = database.target().connect().await.unwrap();
-        db.batch_execute(include_str!("../../../sql/dev/demo.sql")).await.unwrap();
+        db.batch_execute(include_str!("../../../sql/dev/demo.sql"))
+            .await
+            .unwrap();
         Self::over(database, db, variables).await
     }
 
@@ -82,12 +84,20 @@ impl TestApp {
         let app = App::start(settings, None).await.unwrap();
         let url = format!("http://{}", app.address);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { app: Some(app), database, db, http, url }
+        Self {
+            app: Some(app),
+            database,
+            db,
+            http,
+            url,
+        }
     }
 
     /// Another application over the same database: a second replica.
     pub async fn replica(&self, variables: &[(&str, &str)]) -> Self {
-        let database = TestDatabase { name: self.database.name.clone() };
+        let database = TestDatabase {
+            name: self.database.name.clone(),
+        };
         let db = database.target().connect().await.unwrap();
         Self::over(database, db, variables).await
     }
@@ -100,14 +110,18 @@ impl TestApp {
     /// Points the demo tenant's webhook to `url`.
     pub async fn set_webhook(&self, url: &str) {
         self.db
-            .execute("update tenants set automation_webhook_url = $1 where id = $2", &[&url, &tenant()])
+            .execute(
+                "update tenants set automation_webhook_url = $1 where id = $2",
+                &[&url, &tenant()],
+            )
             .await
             .unwrap();
     }
 
     /// POSTs JSON to a function with a key.
     pub async fn call(&self, function: &str, key: &str, body: &Value) -> Answer {
-        self.send(function, reqwest::Method::POST, Some(key), body.to_string()).await
+        self.send(function, reqwest::Method::POST, Some(key), body.to_string())
+            .await
     }
 
     /// Any request to a function.
@@ -118,7 +132,10 @@ impl TestApp {
         key: Option<&str>,
         body: impl Into<reqwest::Body>,
     ) -> Answer {
-        let mut request = self.http.request(method, format!("{}/functions/v1/{function}", self.url)).body(body);
+        let mut request = self
+            .http
+            .request(method, format!("{}/functions/v1/{function}", self.url))
+            .body(body);
         if let Some(key) = key {
             request = request.bearer_auth(key);
         }
@@ -127,14 +144,18 @@ impl TestApp {
 
     /// Creates a ticket as Make does, with some fields changed; answers its id.
     pub async fn create_ticket(&self, changes: &Value) -> Uuid {
-        let answer = self.call("telegram-webhook", dev::ANON_KEY, &ticket(changes)).await;
+        let answer = self
+            .call("telegram-webhook", dev::ANON_KEY, &ticket(changes))
+            .await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json()["ticket_id"].as_str().unwrap().parse().unwrap()
     }
 
     /// One call of the dispatcher's route as cron makes it; answers its body.
     pub async fn drain(&self) -> Value {
-        let answer = self.call("ticket-activity-webhook", dev::SERVICE_ROLE_KEY, &json!({})).await;
+        let answer = self
+            .call("ticket-activity-webhook", dev::SERVICE_ROLE_KEY, &json!({}))
+            .await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json()
     }
@@ -143,7 +164,9 @@ impl TestApp {
     pub async fn drain_all(&self) {
         for _ in 0..200 {
             self.drain().await;
-            let left: i64 = self.count("ticket_webhook_queue where status <> 'delivered'").await;
+            let left: i64 = self
+                .count("ticket_webhook_queue where status <> 'delivered'")
+                .await;
             if left == 0 {
                 return;
             }
@@ -154,7 +177,11 @@ impl TestApp {
 
     /// How many rows there are: `count("tickets where …")`.
     pub async fn count(&self, from: &str) -> i64 {
-        self.db.query_one(&format!("select count(*) from {from}"), &[]).await.unwrap().get(0)
+        self.db
+            .query_one(&format!("select count(*) from {from}"), &[])
+            .await
+            .unwrap()
+            .get(0)
     }
 
     /// One value of one row as text.
@@ -167,7 +194,11 @@ impl TestApp {
 pub async fn read(response: reqwest::Response) -> Answer {
     let status = response.status();
     let headers = response.headers().clone();
-    Answer { status, headers, text: response.text().await.unwrap() }
+    Answer {
+        status,
+        headers,
+        text: response.text().await.unwrap(),
+    }
 }
 
 /// The demo tenant's id.

@@ -14,7 +14,9 @@ const TEMPLATE: &str = "Template Dropwire";
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
     // On a thread and runtime of its own, since every test brings and drops a runtime.
-    std::thread::spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(Cluster::start())).join().unwrap()
+    std::thread::spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(Cluster::start()))
+        .join()
+        .unwrap()
 });
 static DATABASES: AtomicUsize = AtomicUsize::new(0);
 
@@ -28,7 +30,11 @@ impl Cluster {
     async fn start() -> Self {
         sweep();
         let data_dir = std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
-        let parameters = [("fsync", "off"), ("max_connections", "400"), ("shared_buffers", "64MB")];
+        let parameters = [
+            ("fsync", "off"),
+            ("max_connections", "400"),
+            ("shared_buffers", "64MB"),
+        ];
         let server = EmbeddedServer::start(EmbeddedOptions {
             data_dir,
             bin_dir: None,
@@ -38,11 +44,17 @@ impl Cluster {
         .unwrap();
         let config = server.config();
         let owner = Target::from_config(config.clone()).connect().await.unwrap();
-        owner.batch_execute(&format!("create database \"{TEMPLATE}\"")).await.unwrap();
+        owner
+            .batch_execute(&format!("create database \"{TEMPLATE}\""))
+            .await
+            .unwrap();
         let template = Target::from_config(with_database(&config, TEMPLATE));
         migrate::run(&template).await.unwrap();
         login::ensure(&template).await.unwrap();
-        Self { _server: server, config }
+        Self {
+            _server: server,
+            config,
+        }
     }
 }
 
@@ -84,8 +96,14 @@ impl TestDatabase {
 
     async fn create(options: &str) -> Self {
         let name = format!("Test {}", DATABASES.fetch_add(1, Ordering::Relaxed));
-        let owner = Target::from_config(CLUSTER.config.clone()).connect().await.unwrap();
-        owner.batch_execute(&format!("create database \"{name}\"{options}")).await.unwrap();
+        let owner = Target::from_config(CLUSTER.config.clone())
+            .connect()
+            .await
+            .unwrap();
+        owner
+            .batch_execute(&format!("create database \"{name}\"{options}"))
+            .await
+            .unwrap();
         Self { name }
     }
 
