@@ -68,13 +68,10 @@ pub fn service(
 /// Everything below `/functions/v1`.
 pub fn endpoint(state: AppState) -> impl Endpoint {
     let service = service(&state.settings.public_url);
-    poem::Route::new()
-        .nest("/", service)
-        .data(state.clone())
-        .around(move |functions, req| {
-            let state = state.clone();
-            async move { Ok::<_, poem::Error>(finish(gate(&state, functions, req).await)) }
-        })
+    service.data(state.clone()).around(move |functions, req| {
+        let state = state.clone();
+        async move { Ok::<_, poem::Error>(finish(gate(&state, functions, req).await)) }
+    })
 }
 
 async fn gate<E: Endpoint>(state: &AppState, functions: Arc<E>, mut req: Request) -> Response {
