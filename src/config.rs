@@ -65,6 +65,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The base URL that clients use, without a trailing slash (`SUPABASE_URL`).
     pub public_url: String,
+    /// How patient the server is with its clients.
+    pub http: HttpSettings,
     /// Which database, and how.
     pub database: DatabaseSettings,
     /// Keys and tokens.
@@ -73,6 +75,15 @@ pub struct Settings {
     pub webhook: WebhookSettings,
     /// The onboarding calls to and from Make.
     pub onboarding: OnboardingSettings,
+}
+
+/// How long a client may take to say what it wants.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// Time for a request's head to arrive.
+    pub head_timeout: Duration,
+    /// Time for a request's body to arrive.
+    pub body_timeout: Duration,
 }
 
 /// Which database, and how to talk to it.
@@ -145,6 +156,7 @@ impl Settings {
         Ok(Self {
             listen,
             public_url: public_url(env, listen)?,
+            http: HttpSettings::load(env)?,
             database: DatabaseSettings::load(flags, env)?,
             auth: AuthSettings::load(env)?,
             webhook: WebhookSettings::load(flags, env)?,
@@ -160,6 +172,15 @@ fn public_url(env: &Env, listen: SocketAddr) -> Result<String, ConfigError> {
 
 fn http_url(value: &str) -> Option<Url> {
     Url::parse(value.trim()).ok().filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host())
+}
+
+impl HttpSettings {
+    fn load(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            head_timeout: env.millis("DROPWIRE_HTTP_HEAD_TIMEOUT_MS", 10_000, 1..=600_000)?,
+            body_timeout: env.millis("DROPWIRE_HTTP_BODY_TIMEOUT_MS", 30_000, 1..=600_000)?,
+        })
+    }
 }
 
 impl DatabaseSettings {
@@ -238,6 +259,8 @@ pub const VARIABLES: &[(&str, &str, &str)] = &[
     ("DROPWIRE_DB_POOL_TIMEOUT_MS", "10000", "longest wait for a free connection"),
     ("DROPWIRE_MIGRATE", "false", "apply pending migrations when serving DATABASE_URL"),
     ("DROPWIRE_LISTEN", DEFAULT_LISTEN, "address to listen on"),
+    ("DROPWIRE_HTTP_HEAD_TIMEOUT_MS", "10000", "time for a request's head to arrive"),
+    ("DROPWIRE_HTTP_BODY_TIMEOUT_MS", "30000", "time for a request's body to arrive"),
     ("DROPWIRE_DATA_DIR", "see --data-dir", "directory of the embedded database"),
     ("DROPWIRE_POSTGRES_BIN", "searched", "directory with initdb and postgres"),
     ("SUPABASE_URL", "http://LISTEN", "the base URL that clients use"),

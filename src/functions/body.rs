@@ -4,17 +4,17 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use poem::error::ReadBodyError;
-use poem::{Request, RequestBody};
+use poem::web::Data;
+use poem::{FromRequest as _, Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use super::error::FunctionError;
+use crate::app::AppState;
 
 /// Largest body in bytes: 5 MB, as Make's own limit.
 pub const LIMIT: usize = 5 * 1024 * 1024;
-/// Longest time for a body to arrive.
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A JSON body, unparsed; `T` is its documented shape.
 pub struct JsonBody<T> {
@@ -29,9 +29,9 @@ impl<T> JsonBody<T> {
     }
 }
 
-async fn read(body: &mut RequestBody) -> Result<Vec<u8>, FunctionError> {
+async fn read(body: &mut RequestBody, timeout: Duration) -> Result<Vec<u8>, FunctionError> {
     let body = body.take().map_err(|_taken_before| FunctionError::Internal)?;
-    match tokio::time::timeout(TIMEOUT, body.into_bytes_limit(LIMIT)).await {
+    match tokio::time::timeout(timeout, body.into_bytes_limit(LIMIT)).await {
         Ok(Ok(bytes)) => Ok(bytes.into()),
         Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(FunctionError::PayloadTooLarge),
         Ok(Err(_broken_off)) => Err(FunctionError::InvalidJson),
@@ -58,10 +58,11 @@ impl<'a, T: Type> ApiExtractor<'a> for JsonBody<T> {
     }
 
     async fn from_request(
-        _request: &'a Request,
+        request: &'a Request,
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        Ok(Self { bytes: read(body).await, shape: PhantomData })
+        let state = Data::<&AppState>::from_request_without_body(request).await?;
+        Ok(Self { bytes: read(body, state.settings.http.body_timeout).await, shape: PhantomData })
     }
 }
