@@ -120,7 +120,7 @@ impl Failures for Api {
         (405, "Not POST"),
         (408, "The body did not arrive in time"),
         (413, "A body over 5 MB"),
-        (500, "An error of ours; the log has it under the answer's x-request-id"),
+        (500, "The database refused the ticket, or an error of ours; the log has it under the answer's x-request-id"),
         (503, "The database is away; try again after Retry-After"),
     ];
 }
@@ -147,8 +147,7 @@ impl Api {
 }
 
 async fn create(pool: &Pool, ticket: NewTicket) -> Result<TicketCreated, FunctionError> {
-    let lease = pool.get().await?;
-    let row = lease
+    let row = pool
         .query_one(
             CREATE,
             &[
@@ -166,8 +165,7 @@ async fn create(pool: &Pool, ticket: NewTicket) -> Result<TicketCreated, Functio
             ],
         )
         .await
-        .map_err(PoolError::from)?;
-    lease.done();
+        .map_err(refused)?;
     match row.get::<_, &str>("outcome") {
         "created" => Ok(TicketCreated {
             success: true,
@@ -178,4 +176,16 @@ async fn create(pool: &Pool, ticket: NewTicket) -> Result<TicketCreated, Functio
         "user_inactive" => Err(FunctionError::UserInactive),
         _ => Err(FunctionError::UserNotFound { chat_id: ticket.chat_text, tenant_id: ticket.tenant_text }),
     }
+}
+
+/// Passes on what the database says to a row that it does not take, as the original does.
+fn refused(error: PoolError) -> FunctionError {
+    if let PoolError::Query(cause) = &error
+        && !error.is_unavailable()
+        && let Some(refusal) = cause.as_db_error()
+    {
+        tracing::error!(%refusal, "storing a ticket failed");
+        return FunctionError::Refused(refusal.message().to_owned());
+    }
+    error.into()
 }
