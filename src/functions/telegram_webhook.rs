@@ -153,7 +153,7 @@ async fn create(pool: &Pool, ticket: NewTicket) -> Result<TicketCreated, Functio
             &[
                 (&ticket.tenant_id, Type::UUID),
                 (&ticket.chat_number, Type::TEXT),
-                (&ticket.chat_text, Type::TEXT),
+                (&ticket.chat_name, Type::TEXT),
                 (&ticket.issue, Type::TEXT),
                 (&ticket.location, Type::TEXT),
                 (&ticket.category, Type::TEXT),
