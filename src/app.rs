@@ -121,7 +121,11 @@ impl App {
     pub async fn start(mut settings: Settings, inbox: Option<Inbox>) -> Result<Self, AppError> {
         let address = settings.listen;
         // Bound first: a second server on the address fails before it touches anything.
-        let acceptor = GuardedAcceptor::bind(address, Limits::default())
+        let limits = Limits {
+            head_timeout: settings.http.head_timeout,
+            ..Limits::default()
+        };
+        let acceptor = GuardedAcceptor::bind(address, limits)
             .await
             .map_err(|source| AppError::Listen { address, source })?;
         settings.listen = acceptor.local_addr();

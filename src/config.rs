@@ -65,6 +65,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The base URL that clients use, without a trailing slash (`SUPABASE_URL`).
     pub public_url: String,
+    /// How patient the server is with its clients.
+    pub http: HttpSettings,
     /// Which database, and how.
     pub database: DatabaseSettings,
     /// Keys and tokens.
@@ -73,6 +75,15 @@ pub struct Settings {
     pub webhook: WebhookSettings,
     /// The onboarding calls to and from Make.
     pub onboarding: OnboardingSettings,
+}
+
+/// How long a client may take to say what it wants.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// Time for a request's head to arrive.
+    pub head_timeout: Duration,
+    /// Time for a request's body to arrive.
+    pub body_timeout: Duration,
 }
 
 /// Which database, and how to talk to it.
@@ -147,6 +158,7 @@ impl Settings {
         Ok(Self {
             listen,
             public_url: public_url(env, listen)?,
+            http: HttpSettings::load(env)?,
             database: DatabaseSettings::load(flags, env)?,
             auth: AuthSettings::load(env)?,
             webhook: WebhookSettings::load(flags, env)?,
@@ -167,6 +179,15 @@ fn http_url(value: &str) -> Option<Url> {
     Url::parse(value.trim())
         .ok()
         .filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host())
+}
+
+impl HttpSettings {
+    fn load(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            head_timeout: env.millis("DROPWIRE_HTTP_HEAD_TIMEOUT_MS", 10_000, 1..=600_000)?,
+            body_timeout: env.millis("DROPWIRE_HTTP_BODY_TIMEOUT_MS", 30_000, 1..=600_000)?,
+        })
+    }
 }
 
 impl DatabaseSettings {
@@ -289,6 +310,16 @@ pub const VARIABLES: &[(&str, &str, &str)] = &[
         "apply pending migrations when serving DATABASE_URL",
     ),
     ("DROPWIRE_LISTEN", "127.0.0.1:54321", "address to listen on"),
+    (
+        "DROPWIRE_HTTP_HEAD_TIMEOUT_MS",
+        "10000",
+        "time for a request's head to arrive",
+    ),
+    (
+        "DROPWIRE_HTTP_BODY_TIMEOUT_MS",
+        "30000",
+        "time for a request's body to arrive",
+    ),
     (
         "DROPWIRE_DATA_DIR",
         "see --data-dir",

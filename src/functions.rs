@@ -75,8 +75,57 @@ pub fn endpoint(state: AppState) -> impl Endpoint {
 }
 
 async fn gate<E: Endpoint>(state: &AppState, functions: Arc<E>, mut req: Request) -> Response {
+    let (function, context) = match admit(state, &req) {
+        Ok(admitted) => admitted,
+        Err(turned_away) => {
+            body::discard(&mut req, state.settings.http.body_timeout);
+            return turned_away.respond();
+        }
+    };
+    req.extensions_mut().insert(context);
+    *req.uri_mut() = path_only(function.name);
+    match functions.call(req).await {
+        Ok(response) => response.into_response(),
+        Err(error) => answer_error(error, function.dialect),
+    }
+}
+
+/// A request that ends at the gate.
+enum TurnedAway {
+    /// A browser asks before it sends.
+    Preflight,
+    /// No such function.
+    Unknown,
+    /// No key, or one that does not verify.
+    Unauthorized(GatewayError),
+    /// The function takes POST only.
+    Method(Dialect),
+}
+
+impl TurnedAway {
+    fn respond(self) -> Response {
+        match self {
+            Self::Preflight => "ok".into_response(),
+            Self::Unknown => {
+                let body = json!({"code": "NOT_FOUND", "message": "Requested function was not found"});
+                poem::web::Json(body)
+                    .with_status(StatusCode::NOT_FOUND)
+                    .into_response()
+            }
+            Self::Unauthorized(refusal) => {
+                let body = json!({"code": 401, "message": refusal.to_string()});
+                poem::web::Json(body)
+                    .with_status(StatusCode::UNAUTHORIZED)
+                    .into_response()
+            }
+            Self::Method(dialect) => FunctionError::MethodNotAllowed.respond(dialect),
+        }
+    }
+}
+
+fn admit(state: &AppState, req: &Request) -> Result<(&'static Function, AuthContext), TurnedAway> {
     if req.method() == Method::OPTIONS {
-        return "ok".into_response();
+        return Err(TurnedAway::Preflight);
     }
     // What follows the name belongs to the function, as in Supabase's edge runtime.
     let name = req
@@ -86,25 +135,15 @@ async fn gate<E: Endpoint>(state: &AppState, functions: Arc<E>, mut req: Request
         .split('/')
         .next()
         .unwrap_or_default();
-    let Some(function) = FUNCTIONS.iter().find(|f| f.name == name) else {
-        let body = json!({"code": "NOT_FOUND", "message": "Requested function was not found"});
-        return poem::web::Json(body)
-            .with_status(StatusCode::NOT_FOUND)
-            .into_response();
-    };
-    let context = match gateway::authenticate(&req, &state.verifier) {
-        Ok(context) => context,
-        Err(refusal) => return unauthorized(refusal),
-    };
+    let function = FUNCTIONS
+        .iter()
+        .find(|f| f.name == name)
+        .ok_or(TurnedAway::Unknown)?;
+    let context = gateway::authenticate(req, &state.verifier).map_err(TurnedAway::Unauthorized)?;
     if req.method() != Method::POST {
-        return FunctionError::MethodNotAllowed.respond(function.dialect);
+        return Err(TurnedAway::Method(function.dialect));
     }
-    req.extensions_mut().insert(context);
-    *req.uri_mut() = path_only(function.name);
-    match functions.call(req).await {
-        Ok(response) => response.into_response(),
-        Err(error) => answer_error(error, function.dialect),
-    }
+    Ok((function, context))
 }
 
 fn path_only(name: &'static str) -> Uri {
@@ -112,13 +151,6 @@ fn path_only(name: &'static str) -> Uri {
         .path_and_query(format!("/{name}"))
         .build()
         .unwrap_or_default()
-}
-
-fn unauthorized(refusal: GatewayError) -> Response {
-    let body = json!({"code": 401, "message": refusal.to_string()});
-    poem::web::Json(body)
-        .with_status(StatusCode::UNAUTHORIZED)
-        .into_response()
 }
 
 /// Our own errors carry their response; anything else is the framework's, and not for callers to read.

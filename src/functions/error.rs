@@ -58,6 +58,9 @@ pub enum FunctionError {
     /// The queue could not be read.
     #[error("Failed to load queue entries")]
     QueueUnreadable,
+    /// The database refused the row, in its own words: a constraint or trigger of the operator's, perhaps.
+    #[error("{0}")]
+    Refused(String),
     /// The database is away or busy: try again.
     #[error("The database is unavailable, try again shortly")]
     Unavailable,
@@ -82,7 +85,7 @@ impl FunctionError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::QueueUnreadable | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::QueueUnreadable | Self::Refused(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }

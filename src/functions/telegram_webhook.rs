@@ -15,7 +15,7 @@ use super::body::JsonBody;
 use super::error::{Dialect, FunctionError};
 use super::{Failure, Failures, Success};
 use crate::app::AppState;
-use crate::pg::pool::Pool;
+use crate::pg::pool::{Pool, PoolError};
 use request::NewTicket;
 
 /// The function's name in its path.
@@ -131,7 +131,7 @@ impl Failures for Api {
         (413, "A body over 5 MB"),
         (
             500,
-            "An error of ours; the log has it under the answer's x-request-id",
+            "The database refused the ticket, or an error of ours; the log has it under the answer's x-request-id",
         ),
         (503, "The database is away; try again after Retry-After"),
     ];
@@ -165,7 +165,7 @@ async fn create(pool: &Pool, ticket: NewTicket) -> Result<TicketCreated, Functio
             &[
                 (&ticket.tenant_id, Type::UUID),
                 (&ticket.chat_number, Type::TEXT),
-                (&ticket.chat_text, Type::TEXT),
+                (&ticket.chat_name, Type::TEXT),
                 (&ticket.issue, Type::TEXT),
                 (&ticket.location, Type::TEXT),
                 (&ticket.category, Type::TEXT),
@@ -176,7 +176,8 @@ async fn create(pool: &Pool, ticket: NewTicket) -> Result<TicketCreated, Functio
                 (&ticket.room, Type::TEXT),
             ],
         )
-        .await?;
+        .await
+        .map_err(refused)?;
     match row.get::<_, &str>("outcome") {
         "created" => Ok(TicketCreated {
             success: true,
@@ -190,4 +191,16 @@ async fn create(pool: &Pool, ticket: NewTicket) -> Result<TicketCreated, Functio
             tenant_id: ticket.tenant_text,
         }),
     }
+}
+
+/// Passes on what the database says to a row that it does not take, as the original does.
+fn refused(error: PoolError) -> FunctionError {
+    if let PoolError::Query(cause) = &error
+        && !error.is_unavailable()
+        && let Some(refusal) = cause.as_db_error()
+    {
+        tracing::error!(%refusal, "storing a ticket failed");
+        return FunctionError::Refused(refusal.message().to_owned());
+    }
+    error.into()
 }

@@ -1,4 +1,4 @@
-//! Request ids, one log line a request, and the last net for panics and unrouted paths.
+//! Request ids, one log line a request, a bound on headers, and the last net for panics and unrouted paths.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -16,6 +16,9 @@ use uuid::Uuid;
 pub const REQUEST_ID: &str = "x-request-id";
 /// Longest id that is taken over from a caller.
 const ID_MAX_CHARS: usize = 128;
+/// Most bytes of headers that a request may have, four times what Node.js takes. hyper's own bounds are 100 headers
+/// and some 400 KB.
+const HEADERS_MAX_BYTES: usize = 64 * 1024;
 
 /// Wraps all routes.
 pub fn trace(routes: impl Endpoint + 'static) -> impl Endpoint + 'static {
@@ -30,9 +33,16 @@ async fn answer<E: Endpoint>(routes: Arc<E>, req: Request) -> poem::Result<Respo
     let path = req.uri().path().to_owned();
     let started = Instant::now();
     let span = tracing::info_span!("request", id);
-    let mut response = match routes.call(req).instrument(span.clone()).await {
-        Ok(response) => response.into_response(),
-        Err(error) => unrouted(error),
+    let mut response = if headers_len(&req) > HEADERS_MAX_BYTES {
+        failure(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "Request header fields too large",
+        )
+    } else {
+        match routes.call(req).instrument(span.clone()).await {
+            Ok(response) => response.into_response(),
+            Err(error) => unrouted(error),
+        }
     };
     let status = response.status().as_u16();
     let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
@@ -41,6 +51,13 @@ async fn answer<E: Endpoint>(routes: Arc<E>, req: Request) -> poem::Result<Respo
         response.headers_mut().insert(REQUEST_ID, id);
     }
     Ok(response)
+}
+
+fn headers_len(req: &Request) -> usize {
+    req.headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
 }
 
 fn panicked(_payload: Box<dyn Any + Send>) -> Response {

@@ -32,8 +32,10 @@ pub struct NewTicket {
     pub tenant_text: String,
     /// The chat id in a form that PostgreSQL's numeric reads.
     pub chat_number: String,
-    /// The chat id as it was sent, compared with `telegram_user_id`.
+    /// The chat id as it was sent, for the 404's text.
     pub chat_text: String,
+    /// The chat id without the quotes that may stand around it, compared with `telegram_user_id`.
+    pub chat_name: String,
     /// Becomes title and description.
     pub issue: String,
     /// Where it is.
@@ -88,13 +90,15 @@ pub fn parse(body: &[u8]) -> Result<NewTicket, FunctionError> {
     let tenant_text = fields.printed("tenant_id");
     let tenant_id = tenant(&tenant_text).ok_or(FunctionError::InvalidTenantId)?;
     let chat_text = fields.printed("chat_id");
-    let chat_number = chat(&chat_text).ok_or(FunctionError::InvalidChatId)?;
+    let chat_name = unquoted(&chat_text).to_owned();
+    let chat_number = chat(&chat_name).ok_or(FunctionError::InvalidChatId)?;
 
     Ok(NewTicket {
         tenant_id,
         tenant_text,
         chat_number,
         chat_text,
+        chat_name,
         issue,
         location,
         category,
@@ -163,13 +167,16 @@ fn tenant(text: &str) -> Option<uuid::Uuid> {
     uuid::Uuid::try_parse(&digits).ok().filter(|_| digits.len() == 32)
 }
 
-/// A chat id that PostgreSQL's `numeric` input takes, in decimal notation; quotes around it are taken off.
-fn chat(text: &str) -> Option<String> {
-    let unquoted = text
-        .strip_prefix('"')
+/// A text without one pair of double quotes around it: the original's REST filter took them for its own.
+fn unquoted(text: &str) -> &str {
+    text.strip_prefix('"')
         .and_then(|t| t.strip_suffix('"'))
-        .unwrap_or(text);
-    let number = unquoted.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\u{b}');
+        .unwrap_or(text)
+}
+
+/// A chat id that PostgreSQL's `numeric` input takes, in decimal notation.
+fn chat(text: &str) -> Option<String> {
+    let number = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\u{b}');
     if number.len() > CHAT_ID_MAX_CHARS {
         return None;
     }

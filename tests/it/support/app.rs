@@ -32,6 +32,26 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
     }
 
+    /// As [`Answer::pair`], once the headers are checked that every JSON answer of a function carries.
+    pub fn function_pair(&self) -> (u16, Value) {
+        assert_eq!(self.headers["content-type"], "application/json", "{self:?}");
+        self.assert_cors();
+        self.pair()
+    }
+
+    /// Asserts the CORS headers of a function's answers.
+    pub fn assert_cors(&self) {
+        let allowed = "authorization, x-client-info, apikey, content-type, idempotency-key";
+        for (name, value) in [
+            ("access-control-allow-origin", "*"),
+            ("access-control-allow-headers", allowed),
+            ("access-control-allow-methods", "POST, OPTIONS"),
+        ] {
+            let values: Vec<_> = self.headers.get_all(name).iter().collect();
+            assert_eq!(values, [value], "{name} of {self:?}");
+        }
+    }
+
     /// Status and body in one, for comparisons.
     pub fn pair(&self) -> (u16, Value) {
         (self.status.as_u16(), self.json())
@@ -57,7 +77,11 @@ impl TestApp {
 
     /// As [`TestApp::start`], with more variables of the environment.
     pub async fn with(variables: &[(&str, &str)]) -> Self {
-        let database = TestDatabase::migrated().await;
+        Self::on(TestDatabase::migrated().await, variables).await
+    }
+
+    /// As [`TestApp::with`], over a migrated database that the test chose.
+    pub async fn on(database: TestDatabase, variables: &[(&str, &str)]) -> Self {
         let db = database.target().connect().await.unwrap();
         db.batch_execute(include_str!("../../../sql/dev/demo.sql"))
             .await
@@ -95,9 +119,7 @@ impl TestApp {
 
     /// Another application over the same database: a second replica.
     pub async fn replica(&self, variables: &[(&str, &str)]) -> Self {
-        let database = TestDatabase {
-            name: self.database.name.clone(),
-        };
+        let database = self.database.clone();
         let db = database.target().connect().await.unwrap();
         Self::over(database, db, variables).await
     }
@@ -160,6 +182,20 @@ impl TestApp {
         answer.json()
     }
 
+    /// Waits until one of the application's statements waits for a lock that the test holds.
+    pub async fn wait_for_lock(&self) {
+        let watcher = self.database.target().connect().await.unwrap();
+        let waiting =
+            "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        for _ in 0..1000 {
+            if !watcher.query(waiting, &[]).await.unwrap().is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("no statement waits for a lock");
+    }
+
     /// Calls the dispatcher until nothing is left to deliver.
     pub async fn drain_all(&self) {
         for _ in 0..200 {
@@ -216,6 +252,14 @@ pub fn ticket(changes: &Value) -> Value {
         body[name] = value.clone();
     }
     body
+}
+
+/// What telegram-webhook answers to a request that it refuses.
+pub fn refusal(status: u16, error: &str) -> (u16, Value) {
+    (
+        status,
+        json!({"success": false, "error": error, "status": status}),
+    )
 }
 
 /// A signed-in user's token.
