@@ -1,7 +1,7 @@
 //! `POST /functions/v1/ticket-activity-webhook`: cron drains the webhook queue, one batch a call.
 //!
-//! Any valid key of the project may call: cron jobs out there hold the anon or the `service_role` key. A setting
-//! demands `service_role`. Callers without it get at most one run at a time, so that the public key cannot be used
+//! Any valid key of the project may call: cron jobs out there hold the anon or the service_role key. A setting
+//! demands service_role. Callers without it get at most one run at a time, so that the public key cannot be used
 //! to pile up runs.
 
 use poem::web::Data;
@@ -12,6 +12,7 @@ use super::error::{Dialect, FunctionError};
 use super::{Caller, Failure, Failures, Success};
 use crate::app::AppState;
 use crate::auth::Role;
+use crate::error::chain;
 use crate::webhook::dispatch::Report;
 
 /// The function's name in its path.
@@ -123,7 +124,7 @@ impl Api {
             .await
             .map_err(|_panicked| FunctionError::Internal)?
             .map_err(|error| {
-                tracing::error!(%error, "dispatcher run failed");
+                tracing::error!(error = chain(&error), "dispatcher run failed");
                 FunctionError::QueueUnreadable
             })?;
         let message = (report.processed() == 0).then_some("No pending entries");

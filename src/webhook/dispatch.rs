@@ -19,6 +19,7 @@ use super::delivery::{self, Outcome};
 use super::queue::{Claim, Completion, Queue};
 use crate::config::WebhookSettings;
 use crate::egress::Egress;
+use crate::error::chain;
 use crate::pg::pool::{Pool, PoolError};
 
 /// How much longer than an attempt a lease lasts: room for the database calls around the POST.
@@ -145,7 +146,7 @@ impl Dispatcher {
                     Err(error) if chains.is_empty() && report.processed() == 0 => return Err(error),
                     Err(error) => {
                         // What is under way still ends well; given up, it would be sent again.
-                        tracing::error!(%error, "claiming further webhooks failed");
+                        tracing::error!(error = chain(&error), "claiming further webhooks failed");
                         more = false;
                     }
                 }
@@ -178,7 +179,7 @@ impl Dispatcher {
                         }
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "claiming webhooks failed, trying again");
+                        tracing::warn!(error = chain(&error), "claiming webhooks failed, trying again");
                         pause = ERROR_PAUSE;
                     }
                 }
@@ -212,7 +213,10 @@ impl Dispatcher {
         }
         match self.0.queue.release(&left).await {
             Ok(count) => tracing::info!(count, "handed unfinished webhooks back"),
-            Err(error) => tracing::warn!(%error, "unfinished webhooks stay claimed until their leases end"),
+            Err(error) => tracing::warn!(
+                error = chain(&error),
+                "unfinished webhooks stay claimed until their leases end"
+            ),
         }
     }
 
@@ -222,7 +226,7 @@ impl Dispatcher {
         }
         let claims = self.0.queue.claim(limit).await?;
         self.lock_in_flight()
-            .extend(claims.iter().map(|claim| (claim.id, claim.claim_id)));
+            .extend(claims.iter().map(|claim| (claim.id, claim.token)));
         Ok(claims)
     }
 
@@ -255,8 +259,8 @@ impl Dispatcher {
                 }
             }
             let mut in_flight = self.lock_in_flight();
-            in_flight.remove(&(claim.id, claim.claim_id));
-            in_flight.extend(current.iter().map(|next| (next.id, next.claim_id)));
+            in_flight.remove(&(claim.id, claim.token));
+            in_flight.extend(current.iter().map(|next| (next.id, next.token)));
         }
         followed
     }
@@ -280,7 +284,7 @@ impl Dispatcher {
             }
             Err(error) => {
                 // Made known to nobody but the receiver: the lease ends, and it is sent again with the same id.
-                tracing::error!(%error, queue.id = %claim.id, "recording a delivery failed");
+                tracing::error!(error = chain(&error), queue.id = %claim.id, "recording a delivery failed");
                 None
             }
         }
@@ -298,7 +302,9 @@ impl Dispatcher {
             Ok(false) => {
                 tracing::warn!(queue.id = %claim.id, "webhook failed, and its claim was lost meanwhile");
             }
-            Err(error) => tracing::error!(%error, queue.id = %claim.id, "recording a failure failed"),
+            Err(error) => {
+                tracing::error!(error = chain(&error), queue.id = %claim.id, "recording a failure failed");
+            }
         }
     }
 

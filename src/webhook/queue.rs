@@ -7,6 +7,7 @@ use postgres_types::Type;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use crate::error::chain;
 use crate::pg::pool::{Param, Pool, PoolError};
 
 const CLAIM: &str = include_str!("../../sql/queue/claim.sql");
@@ -20,14 +21,10 @@ const RECORD_PAUSE: Duration = Duration::from_millis(100);
 
 /// An entry that is ours to send until its lease ends.
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "an entry has an id and so has a claim, as in the table"
-)]
 pub(super) struct Claim {
     pub id: Uuid,
-    /// Ties outcomes to this claim: who lost the lease changes nothing.
-    pub claim_id: Uuid,
+    /// The claim id: ties outcomes to this claim, so that who lost the lease changes nothing.
+    pub token: Uuid,
     pub ticket_id: Uuid,
     pub tenant_id: Uuid,
     /// Counted from 1, this one included.
@@ -42,10 +39,10 @@ pub(super) struct Claim {
 
 impl Claim {
     /// Reads the seven columns of `dropwire.webhook_claim` that begin at `first`.
-    fn read(row: &Row, first: usize, claim_id: Uuid) -> Self {
+    fn read(row: &Row, first: usize, token: Uuid) -> Self {
         Self {
             id: row.get(first),
-            claim_id,
+            token,
             ticket_id: row.get(first + 1),
             tenant_id: row.get(first + 2),
             attempt: row.get::<_, i32>(first + 3).unsigned_abs(),
@@ -103,7 +100,7 @@ impl Queue {
         let next_claim = follow.then(Uuid::new_v4);
         let params: [Param<'_>; 5] = [
             (&claim.id, Type::UUID),
-            (&claim.claim_id, Type::UUID),
+            (&claim.token, Type::UUID),
             (&payload, Type::TEXT),
             (&next_claim, Type::UUID),
             (&self.lease_secs, Type::FLOAT8),
@@ -123,7 +120,7 @@ impl Queue {
         let delay_secs = delay.as_secs_f64();
         let params: [Param<'_>; 4] = [
             (&claim.id, Type::UUID),
-            (&claim.claim_id, Type::UUID),
+            (&claim.token, Type::UUID),
             (&error, Type::TEXT),
             (&delay_secs, Type::FLOAT8),
         ];
@@ -144,7 +141,10 @@ impl Queue {
         loop {
             match self.pool.query_one(sql, params).await {
                 Err(error) if error.is_unavailable() && began.elapsed() < RECORD_PATIENCE => {
-                    tracing::debug!(%error, "the database is away, recording an outcome again");
+                    tracing::debug!(
+                        error = chain(&error),
+                        "the database is away, recording an outcome again"
+                    );
                     tokio::time::sleep(RECORD_PAUSE).await;
                 }
                 outcome => return outcome,

@@ -2,24 +2,20 @@
 //! order stays, and what is sent again carries its old id.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use dropwire::app::App;
-use dropwire::config::{Env, Flags, Settings};
 use dropwire::dev;
 use dropwire::pg::connect::Target;
-use dropwire::pg::server::{EmbeddedOptions, EmbeddedServer};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio_postgres::Client;
 
-use crate::support::Sink;
-use crate::support::cluster::TestDatabase;
+use crate::support::cluster::{TestDatabase, start_server};
 use crate::support::sink::{Received, Reply};
+use crate::support::{Sink, TestApp};
 
 /// 50 tickets of four entries each.
 const ENTRIES: usize = 200;
@@ -47,12 +43,18 @@ async fn fill(db: &Client, sink: &Sink) {
     .unwrap();
 }
 
+/// A sink that takes its time.
+async fn slow_sink() -> Sink {
+    let sink = Sink::start().await;
+    sink.always(Some(Reply::Slow(Duration::from_millis(20))));
+    sink
+}
+
 /// A filled database, and a sink that takes its time.
 async fn filled() -> (TestDatabase, Client, Sink) {
     let database = TestDatabase::migrated().await;
     let db = database.target().connect().await.unwrap();
-    let sink = Sink::start().await;
-    sink.always(Some(Reply::Slow(Duration::from_millis(20))));
+    let sink = slow_sink().await;
     fill(&db, &sink).await;
     (database, db, sink)
 }
@@ -242,16 +244,6 @@ async fn dispatch_sends_one_batch_from_a_plain_shell() {
     assert_eq!(counts.values().sum::<usize>(), ENTRIES + 1);
 }
 
-/// A directory of its own for a cluster, removed at the end.
-struct Directory(PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // Best effort: it lies below the system's directory for temporary files.
-        std::fs::remove_dir_all(&self.0).ok();
-    }
-}
-
 /// A connection to a server that may be starting.
 async fn connect(target: &Target) -> Client {
     let began = Instant::now();
@@ -266,34 +258,15 @@ async fn connect(target: &Target) -> Client {
 
 #[tokio::test]
 async fn a_killed_postgres_is_waited_for_and_delivery_goes_on_in_order() {
-    let directory = Directory(std::env::temp_dir().join(format!("dropwire-crash-{}", std::process::id())));
-    let server = EmbeddedServer::start(EmbeddedOptions {
-        data_dir: directory.0.clone(),
-        bin_dir: None,
-        parameters: vec![("fsync".to_owned(), "off".to_owned())],
-    })
-    .await
-    .unwrap();
-    let target = Target::from_config(server.config());
-    let url = format!(
-        "postgresql://postgres@/dropwire?host={}",
-        directory.0.join("run").display()
-    );
-    let env = Env::from_pairs(&[
-        ("DATABASE_URL", url.as_str()),
-        ("DROPWIRE_MIGRATE", "true"),
-        ("SUPABASE_JWT_SECRET", dev::JWT_SECRET),
-        ("DROPWIRE_LISTEN", "127.0.0.1:0"),
-        ("DROPWIRE_WEBHOOK_ALLOW_PRIVATE", "true"),
+    let server = start_server("dispatch").await;
+    let variables = [
+        ("DROPWIRE_NO_DISPATCH", "false"),
         ("DROPWIRE_DISPATCH_POLL_MS", "100"),
         ("TICKET_ACTIVITY_WEBHOOK_TIMEOUT_MS", TIMEOUT_MS),
-    ]);
-    let app = App::start(Settings::load(&Flags::default(), &env).unwrap(), None)
-        .await
-        .unwrap();
-    let sink = Sink::start().await;
-    sink.always(Some(Reply::Slow(Duration::from_millis(20))));
-    fill(&connect(&target).await, &sink).await;
+    ];
+    let app = TestApp::on(TestDatabase::of(&server).await, &variables).await;
+    let sink = slow_sink().await;
+    fill(&app.db, &sink).await;
 
     sink.wait_for(60).await;
     let pid = i32::try_from(server.pid().unwrap()).unwrap();
@@ -304,12 +277,12 @@ async fn a_killed_postgres_is_waited_for_and_delivery_goes_on_in_order() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 
-    let db = connect(&target).await;
+    let db = connect(&app.database.target()).await;
     wait_delivered(&db).await;
     let counts = assert_all_in_order(&db, &sink.received()).await;
     // At most what was under way when it died, and only if it stayed away for longer than outcomes are kept.
-    let repeated: Value = counts.into_iter().filter(|(_, count)| *count > 1).collect();
-    assert!(repeated.as_object().unwrap().len() <= 16, "{}", json!(repeated));
-    app.stop().await.unwrap();
+    let repeated = counts.values().filter(|count| **count > 1).count();
+    assert!(repeated <= 16, "{repeated} came again");
+    app.stop().await;
     server.stop().await;
 }

@@ -5,5 +5,9 @@
 mod support;
 
 mod crash;
+mod database_edge;
 mod dispatcher;
+mod gateway;
+mod http_edge;
 mod story;
+mod telegram_webhook;
