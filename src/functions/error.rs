@@ -3,9 +3,10 @@
 use poem::http::StatusCode;
 use poem::http::header::{ALLOW, RETRY_AFTER};
 use poem::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::pg::pool::PoolError;
+use crate::telemetry::with_causes;
 
 /// A refusal or failure of a function. The texts are a contract; the log gets the cause.
 #[derive(Debug, thiserror::Error)]
@@ -86,15 +87,20 @@ impl FunctionError {
         }
     }
 
+    /// The body in the function's own dialect.
+    pub fn body(&self, dialect: Dialect) -> Value {
+        let text = self.to_string();
+        match dialect {
+            Dialect::SuccessErrorStatus => {
+                json!({"success": false, "error": text, "status": self.status().as_u16()})
+            }
+            Dialect::Error => json!({ "error": text }),
+        }
+    }
+
     /// The answer in the function's own dialect.
     pub fn respond(&self, dialect: Dialect) -> Response {
-        let status = self.status();
-        let text = self.to_string();
-        let body = match dialect {
-            Dialect::SuccessErrorStatus => json!({"success": false, "error": text, "status": status.as_u16()}),
-            Dialect::Error => json!({ "error": text }),
-        };
-        let mut response = poem::web::Json(body).with_status(status).into_response();
+        let mut response = poem::web::Json(self.body(dialect)).with_status(self.status()).into_response();
         if matches!(self, Self::MethodNotAllowed) {
             response.headers_mut().insert(ALLOW, poem::http::HeaderValue::from_static("POST, OPTIONS"));
         }
@@ -107,11 +113,12 @@ impl FunctionError {
 
 impl From<PoolError> for FunctionError {
     fn from(error: PoolError) -> Self {
+        let cause = with_causes(&error);
         if error.is_unavailable() {
-            tracing::warn!(%error, "database unavailable");
+            tracing::warn!(error = cause, "database unavailable");
             Self::Unavailable
         } else {
-            tracing::error!(%error, "database call failed");
+            tracing::error!(error = cause, "database call failed");
             Self::Internal
         }
     }

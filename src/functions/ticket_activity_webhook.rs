@@ -9,9 +9,10 @@ use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 
 use super::error::{Dialect, FunctionError};
-use super::{Caller, Failure, Failures, Success};
+use super::{Caller, Failure, Failures, Success, Tag};
 use crate::app::AppState;
 use crate::auth::Role;
+use crate::telemetry::with_causes;
 use crate::webhook::dispatch::Report;
 
 /// The function's name in its path.
@@ -32,6 +33,7 @@ pub struct DispatchReport {
     delivered: usize,
     /// Entries whose attempt failed; they are due again later
     failed: usize,
+    /// `No pending entries` when nothing was due, `A run is already in progress` when another call is at work
     message: Option<String>,
 }
 
@@ -68,11 +70,17 @@ impl Example for DispatchRefused {
 impl Failures for Api {
     type Body = DispatchRefused;
     const DIALECT: Dialect = DIALECT;
-    const STATUSES: &'static [(u16, &'static str)] = &[
-        (403, "DROPWIRE_DISPATCH_REQUIRE_SERVICE_ROLE is set and the key is another"),
-        (405, "Not POST"),
-        (500, "The queue could not be read"),
-    ];
+
+    fn documented() -> Vec<(FunctionError, &'static str)> {
+        vec![
+            (
+                FunctionError::ServiceRoleRequired,
+                "DROPWIRE_DISPATCH_REQUIRE_SERVICE_ROLE is set and the key is another",
+            ),
+            (FunctionError::MethodNotAllowed, "Not POST"),
+            (FunctionError::QueueUnreadable, "The queue could not be read"),
+        ]
+    }
 }
 
 #[OpenApi]
@@ -80,7 +88,12 @@ impl Api {
     /// Sends the webhooks that are due
     ///
     /// Safe to call at any time and from several places at once. The request's body is ignored.
-    #[oai(path = "/ticket-activity-webhook", method = "post", operation_id = "ticketActivityWebhook")]
+    #[oai(
+        path = "/ticket-activity-webhook",
+        method = "post",
+        operation_id = "ticketActivityWebhook",
+        tag = "Tag::Functions"
+    )]
     async fn drain(
         &self,
         state: Data<&AppState>,
@@ -108,7 +121,7 @@ impl Api {
             report
         });
         let report = run.await.map_err(|_panicked| FunctionError::Internal)?.map_err(|error| {
-            tracing::error!(%error, "dispatcher run failed");
+            tracing::error!(error = with_causes(&error), "dispatcher run failed");
             FunctionError::QueueUnreadable
         })?;
         let message = (report.processed() == 0).then_some("No pending entries");
