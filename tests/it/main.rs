@@ -1,5 +1,11 @@
 //! Contract tests: real HTTP, a real PostgreSQL, a real webhook sink. One file per feature.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 mod support;
 
+mod cli;
+mod dev;
+mod openapi;
+mod pages;
 mod story;

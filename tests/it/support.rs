@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod cluster;
+pub mod program;
 pub mod sink;
 
 pub use app::{Answer, TestApp};

@@ -8,6 +8,8 @@ use dropwire::pg::connect::Target;
 use dropwire::pg::server::{EmbeddedOptions, EmbeddedServer};
 use dropwire::pg::{login, migrate};
 
+use super::program::TempDir;
+
 const PREFIX: &str = "dropwire-test-";
 /// Mixed case and a blank on purpose: a missing quote fails.
 const TEMPLATE: &str = "Template Dropwire";
@@ -50,7 +52,8 @@ impl Cluster {
 fn sweep() {
     for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some(pid) = name.strip_prefix(PREFIX)
+        let ours = name.strip_prefix(PREFIX).or_else(|| name.strip_prefix(TempDir::PREFIX)?.split('-').next());
+        if let Some(pid) = ours
             && !PathBuf::from(format!("/proc/{pid}")).exists()
         {
             // Somebody else's, or gone meanwhile: not ours to worry about.
