@@ -1,11 +1,5 @@
 //! The command line.
 
-#![expect(
-    clippy::doc_markdown,
-    rustdoc::bare_urls,
-    reason = "clap prints these comments as they are"
-)]
-
 mod verbs;
 
 use std::fmt::Write as _;
@@ -19,7 +13,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use crate::auth::Role;
 use crate::config::variables::{DATABASE, KEYS, LOGS, ONBOARDING, SERVER, Section, WEBHOOKS};
 use crate::config::{self, Flags, LISTEN_ALLOWED};
-use crate::telemetry;
+use crate::error::chain;
 use verbs::VerbError;
 
 /// A Supabase-compatible backend for Make-driven ticket systems, in one binary
@@ -65,7 +59,7 @@ enum Verb {
     ///
     /// Ready means that it reaches its database. Answers within five seconds, for a container's health check.
     Healthcheck {
-        /// The server's base URL [default: http://LISTEN]
+        /// The server's base URL [default: where `serve` listens]
         #[arg(long, value_parser = base_url)]
         url: Option<String>,
     },
@@ -145,7 +139,7 @@ pub fn run() -> ExitCode {
     };
     match runtime.block_on(dispatch(cli.verb)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(&telemetry::with_causes(&error), error.exit_code()),
+        Err(error) => complain(&chain(&error), error.exit_code()),
     }
 }
 

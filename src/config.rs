@@ -7,7 +7,7 @@
 mod env;
 pub mod variables;
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub use env::{ConfigError, Env};
 use crate::auth::{ProjectKey, Role};
 
 /// Where `supabase start` listens, hence where existing scenarios and clients look.
-pub const DEFAULT_LISTEN: &str = "127.0.0.1:54321";
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 54321));
 /// What `--listen` and `DROPWIRE_LISTEN` take.
 pub const LISTEN_ALLOWED: &str = "HOST:PORT, such as 127.0.0.1:54321, [::1]:54321 or 0.0.0.0:54321";
 /// PostgREST refuses shorter HS256 secrets too (`jwt-secret` since v13).
@@ -68,6 +68,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// `SUPABASE_URL`, without a trailing slash; see [`Settings::public_url`].
     pub given_url: Option<String>,
+    /// How patient the server is with its clients.
+    pub http: HttpSettings,
     /// Which database, and how.
     pub database: DatabaseSettings,
     /// Keys and tokens.
@@ -76,6 +78,15 @@ pub struct Settings {
     pub webhook: WebhookSettings,
     /// The onboarding calls to and from Make.
     pub onboarding: OnboardingSettings,
+}
+
+/// How long a client may take to say what it wants.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// Time for a request's head to arrive.
+    pub head_timeout: Duration,
+    /// Time for a request's body to arrive.
+    pub body_timeout: Duration,
 }
 
 /// Which database, and how to talk to it.
@@ -143,11 +154,12 @@ impl Settings {
             Some(listen) => listen,
             None => env
                 .parse(&["DROPWIRE_LISTEN"], LISTEN_ALLOWED, listen_address)?
-                .unwrap_or(DEFAULT_LISTEN.parse().expect("the default is an address")),
+                .unwrap_or(DEFAULT_LISTEN),
         };
         Ok(Self {
             listen,
             given_url: given_url(env)?,
+            http: HttpSettings::load(env)?,
             database: DatabaseSettings::load(flags, env)?,
             auth: AuthSettings::load(env)?,
             webhook: WebhookSettings::load(flags, env)?,
@@ -157,7 +169,9 @@ impl Settings {
 
     /// The base URL that clients use, without a trailing slash: the given one, else the listening address.
     pub fn public_url(&self) -> String {
-        self.given_url.clone().unwrap_or_else(|| format!("http://{}", self.listen))
+        self.given_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", self.listen))
     }
 }
 
@@ -169,25 +183,46 @@ fn given_url(env: &Env) -> Result<Option<String>, ConfigError> {
 /// Reads `HOST:PORT`; of a name's addresses the first IPv4 one is taken, else the first.
 pub fn listen_address(value: &str) -> Option<SocketAddr> {
     let addresses: Vec<_> = value.trim().to_socket_addrs().ok()?.collect();
-    addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied()
+    addresses
+        .iter()
+        .find(|address| address.is_ipv4())
+        .or(addresses.first())
+        .copied()
 }
 
 /// Reads an http or https URL with a host.
 pub fn http_url(value: &str) -> Option<Url> {
-    Url::parse(value.trim()).ok().filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host())
+    Url::parse(value.trim())
+        .ok()
+        .filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host())
+}
+
+impl HttpSettings {
+    fn load(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            head_timeout: env.millis("DROPWIRE_HTTP_HEAD_TIMEOUT_MS", 10_000, 1..=600_000)?,
+            body_timeout: env.millis("DROPWIRE_HTTP_BODY_TIMEOUT_MS", 30_000, 1..=600_000)?,
+        })
+    }
 }
 
 impl DatabaseSettings {
     fn load(flags: &Flags, env: &Env) -> Result<Self, ConfigError> {
-        let url = |names| env.secret(names, "a PostgreSQL URL: postgresql://user:password@host:5432/db", |v| {
-            (v.contains("://") || v.contains('=')).then_some(())
-        });
+        let url = |names| {
+            env.secret(
+                names,
+                "a PostgreSQL URL: postgresql://user:password@host:5432/db",
+                |v| (v.contains("://") || v.contains('=')).then_some(()),
+            )
+        };
         Ok(Self {
             url: url(&["DATABASE_URL", "SUPABASE_DB_URL"])?,
             login_url: url(&["DROPWIRE_DB_LOGIN_URL"])?,
             data_dir: match &flags.data_dir {
                 Some(dir) => dir.clone(),
-                None => env.text("DROPWIRE_DATA_DIR").map_or_else(|| env.default_data_dir(), PathBuf::from),
+                None => env
+                    .text("DROPWIRE_DATA_DIR")
+                    .map_or_else(|| env.default_data_dir(), PathBuf::from),
             },
             bin_dir: env.text("DROPWIRE_POSTGRES_BIN").map(PathBuf::from),
             migrate: flags.migrate || env.flag("DROPWIRE_MIGRATE")?,
@@ -207,12 +242,24 @@ impl AuthSettings {
         )?;
         let mut keys = Vec::new();
         for (role, single, plural) in [
-            (Role::Anon, &["SUPABASE_ANON_KEY", "SUPABASE_PUBLISHABLE_KEY"], "SUPABASE_PUBLISHABLE_KEYS"),
-            (Role::ServiceRole, &["SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SECRET_KEY"], "SUPABASE_SECRET_KEYS"),
+            (
+                Role::Anon,
+                &["SUPABASE_ANON_KEY", "SUPABASE_PUBLISHABLE_KEY"],
+                "SUPABASE_PUBLISHABLE_KEYS",
+            ),
+            (
+                Role::ServiceRole,
+                &["SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SECRET_KEY"],
+                "SUPABASE_SECRET_KEYS",
+            ),
         ] {
             let listed = env.key_list(plural)?;
             let singles = single.iter().filter_map(|name| env.text(name));
-            keys.extend(singles.chain(listed).map(|key| ProjectKey::new(Secret::new(key), role)));
+            keys.extend(
+                singles
+                    .chain(listed)
+                    .map(|key| ProjectKey::new(Secret::new(key), role)),
+            );
         }
         Ok(Self { jwt_secret, keys })
     }
@@ -224,7 +271,11 @@ impl WebhookSettings {
         Ok(Self {
             batch: env.count("TICKET_ACTIVITY_WEBHOOK_BATCH", DEFAULT_BATCH, 1..=10_000)?,
             timeout: env.millis("TICKET_ACTIVITY_WEBHOOK_TIMEOUT_MS", 10_000, 1..=600_000)?,
-            max_backoff: env.millis("TICKET_ACTIVITY_WEBHOOK_MAX_BACKOFF_MS", 3_600_000, 1..=604_800_000)?,
+            max_backoff: env.millis(
+                "TICKET_ACTIVITY_WEBHOOK_MAX_BACKOFF_MS",
+                3_600_000,
+                1..=604_800_000,
+            )?,
             concurrency: env.count("DROPWIRE_WEBHOOK_CONCURRENCY", 16, 1..=1_000)?,
             poll: (!flags.no_dispatch && !env.flag("DROPWIRE_NO_DISPATCH")?).then_some(poll),
             allow_private: env.flag("DROPWIRE_WEBHOOK_ALLOW_PRIVATE")?,
@@ -236,9 +287,11 @@ impl WebhookSettings {
 impl OnboardingSettings {
     fn load(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
-            webhook_url: env.secret(&["MAKE_USER_ONBOARDING_WEBHOOK_URL"], "an http or https URL", |v| {
-                http_url(v).map(drop)
-            })?,
+            webhook_url: env.secret(
+                &["MAKE_USER_ONBOARDING_WEBHOOK_URL"],
+                "an http or https URL",
+                |v| http_url(v).map(drop),
+            )?,
             callback_token: env.text("MAKE_ONBOARDING_CALLBACK_TOKEN").map(Secret::new),
         })
     }
@@ -271,7 +324,10 @@ mod tests {
             ("DATABASE_URL", "postgresql://a"),
             ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
             ("SUPABASE_ANON_KEY", "anon-key"),
-            ("SUPABASE_SECRET_KEYS", r#"{"default":"sb_secret_x","other":"sb_secret_y"}"#),
+            (
+                "SUPABASE_SECRET_KEYS",
+                r#"{"default":"sb_secret_x","other":"sb_secret_y"}"#,
+            ),
         ])
         .unwrap();
         assert_eq!(settings.database.url.unwrap().expose(), "postgresql://a");
@@ -295,8 +351,13 @@ mod tests {
 
     #[test]
     fn a_bad_secret_is_masked() {
-        let error = load(&[("SUPABASE_JWT_SECRET", "hunter2")]).unwrap_err().to_string();
-        assert!(error.starts_with("SUPABASE_JWT_SECRET: `***` is not allowed"), "{error}");
+        let error = load(&[("SUPABASE_JWT_SECRET", "hunter2")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("SUPABASE_JWT_SECRET: `***` is not allowed"),
+            "{error}"
+        );
         assert!(!error.contains("hunter2"));
     }
 

@@ -26,6 +26,7 @@ use poem_openapi::{ApiResponse, Object, OpenApiService, Tags};
 use serde_json::{Value, json};
 
 use crate::app::AppState;
+use crate::auth::AuthContext;
 use crate::gateway::{self, GatewayError};
 pub use caller::Caller;
 use error::{Dialect, FunctionError};
@@ -37,8 +38,14 @@ struct Function {
 }
 
 const FUNCTIONS: [Function; 2] = [
-    Function { name: telegram_webhook::NAME, dialect: telegram_webhook::DIALECT },
-    Function { name: ticket_activity_webhook::NAME, dialect: ticket_activity_webhook::DIALECT },
+    Function {
+        name: telegram_webhook::NAME,
+        dialect: telegram_webhook::DIALECT,
+    },
+    Function {
+        name: ticket_activity_webhook::NAME,
+        dialect: ticket_activity_webhook::DIALECT,
+    },
 ];
 
 /// The headings of the OpenAPI document.
@@ -52,7 +59,9 @@ enum Tag {
 const ALLOWED_HEADERS: &str = "authorization, x-client-info, apikey, content-type, idempotency-key";
 
 /// The OpenAPI service of all functions.
-pub fn service(public_url: &str) -> OpenApiService<(telegram_webhook::Api, ticket_activity_webhook::Api), ()> {
+pub fn service(
+    public_url: &str,
+) -> OpenApiService<(telegram_webhook::Api, ticket_activity_webhook::Api), ()> {
     OpenApiService::new(
         (telegram_webhook::Api, ticket_activity_webhook::Api),
         "Dropwire functions",
@@ -71,29 +80,20 @@ pub fn service(public_url: &str) -> OpenApiService<(telegram_webhook::Api, ticke
 /// Everything below `/functions/v1`.
 pub fn endpoint(state: AppState) -> impl Endpoint {
     let service = service(&state.settings.public_url());
-    poem::Route::new().nest("/", service).data(state.clone()).around(move |functions, req| {
+    service.data(state.clone()).around(move |functions, req| {
         let state = state.clone();
         async move { Ok::<_, poem::Error>(finish(gate(&state, functions, req).await)) }
     })
 }
 
 async fn gate<E: Endpoint>(state: &AppState, functions: Arc<E>, mut req: Request) -> Response {
-    if req.method() == Method::OPTIONS {
-        return "ok".into_response();
-    }
-    // What follows the name belongs to the function, as in Supabase's edge runtime.
-    let name = req.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
-    let Some(function) = FUNCTIONS.iter().find(|f| f.name == name) else {
-        let body = json!({"code": "NOT_FOUND", "message": "Requested function was not found"});
-        return poem::web::Json(body).with_status(StatusCode::NOT_FOUND).into_response();
+    let (function, context) = match admit(state, &req) {
+        Ok(admitted) => admitted,
+        Err(turned_away) => {
+            body::discard(&mut req, state.settings.http.body_timeout);
+            return turned_away.respond();
+        }
     };
-    let context = match gateway::authenticate(&req, &state.verifier) {
-        Ok(context) => context,
-        Err(refusal) => return unauthorized(refusal),
-    };
-    if req.method() != Method::POST {
-        return FunctionError::MethodNotAllowed.respond(function.dialect);
-    }
     req.extensions_mut().insert(context);
     *req.uri_mut() = path_only(function.name);
     match functions.call(req).await {
@@ -102,13 +102,67 @@ async fn gate<E: Endpoint>(state: &AppState, functions: Arc<E>, mut req: Request
     }
 }
 
-fn path_only(name: &'static str) -> Uri {
-    Uri::builder().path_and_query(format!("/{name}")).build().unwrap_or_default()
+/// A request that ends at the gate.
+enum TurnedAway {
+    /// A browser asks before it sends.
+    Preflight,
+    /// No such function.
+    Unknown,
+    /// No key, or one that does not verify.
+    Unauthorized(GatewayError),
+    /// The function takes POST only.
+    Method(Dialect),
 }
 
-fn unauthorized(refusal: GatewayError) -> Response {
-    let body = json!({"code": 401, "message": refusal.to_string()});
-    poem::web::Json(body).with_status(StatusCode::UNAUTHORIZED).into_response()
+impl TurnedAway {
+    fn respond(self) -> Response {
+        match self {
+            Self::Preflight => "ok".into_response(),
+            Self::Unknown => {
+                let body = json!({"code": "NOT_FOUND", "message": "Requested function was not found"});
+                poem::web::Json(body)
+                    .with_status(StatusCode::NOT_FOUND)
+                    .into_response()
+            }
+            Self::Unauthorized(refusal) => {
+                let body = json!({"code": 401, "message": refusal.to_string()});
+                poem::web::Json(body)
+                    .with_status(StatusCode::UNAUTHORIZED)
+                    .into_response()
+            }
+            Self::Method(dialect) => FunctionError::MethodNotAllowed.respond(dialect),
+        }
+    }
+}
+
+fn admit(state: &AppState, req: &Request) -> Result<(&'static Function, AuthContext), TurnedAway> {
+    if req.method() == Method::OPTIONS {
+        return Err(TurnedAway::Preflight);
+    }
+    // What follows the name belongs to the function, as in Supabase's edge runtime.
+    let name = req
+        .uri()
+        .path()
+        .trim_start_matches('/')
+        .split('/')
+        .next()
+        .unwrap_or_default();
+    let function = FUNCTIONS
+        .iter()
+        .find(|f| f.name == name)
+        .ok_or(TurnedAway::Unknown)?;
+    let context = gateway::authenticate(req, &state.verifier).map_err(TurnedAway::Unauthorized)?;
+    if req.method() != Method::POST {
+        return Err(TurnedAway::Method(function.dialect));
+    }
+    Ok((function, context))
+}
+
+fn path_only(name: &'static str) -> Uri {
+    Uri::builder()
+        .path_and_query(format!("/{name}"))
+        .build()
+        .unwrap_or_default()
 }
 
 /// Our own errors carry their response; anything else is the framework's, and not for callers to read.
@@ -124,10 +178,19 @@ fn answer_error(error: poem::Error, dialect: Dialect) -> Response {
 fn finish(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED_HEADERS));
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static(ALLOWED_HEADERS),
+    );
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("POST, OPTIONS"),
+    );
     // The original answers plain `application/json`.
-    if headers.get(CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/json")) {
+    if headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|v| v.as_bytes().starts_with(b"application/json"))
+    {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     response
@@ -144,16 +207,27 @@ struct GatewayRefusal {
 
 impl poem_openapi::types::Example for GatewayRefusal {
     fn example() -> Self {
-        Self { code: 401, message: GatewayError::Missing.to_string() }
+        Self {
+            code: 401,
+            message: GatewayError::Missing.to_string(),
+        }
     }
 }
 
 /// Describes one JSON answer for the OpenAPI document.
-fn documented<T: Type>(status: StatusCode, description: &'static str, example: Option<Value>) -> MetaResponse {
+fn documented<T: Type>(
+    status: StatusCode,
+    description: &'static str,
+    example: Option<Value>,
+) -> MetaResponse {
     let schema = match example {
         // The framework has no place for an example but a schema, so this one wraps the shared one.
         Some(_) => {
-            let schema = MetaSchema { all_of: vec![T::schema_ref()], example, ..MetaSchema::ANY };
+            let schema = MetaSchema {
+                all_of: vec![T::schema_ref()],
+                example,
+                ..MetaSchema::ANY
+            };
             MetaSchemaRef::Inline(Box::new(schema))
         }
         None => T::schema_ref(),
@@ -162,7 +236,10 @@ fn documented<T: Type>(status: StatusCode, description: &'static str, example: O
         description,
         status: Some(status.as_u16()),
         status_range: None,
-        content: vec![MetaMediaType { content_type: "application/json", schema }],
+        content: vec![MetaMediaType {
+            content_type: "application/json",
+            schema,
+        }],
         headers: vec![],
     }
 }
@@ -178,7 +255,9 @@ impl<T: poem_openapi::types::ToJSON> IntoResponse for Success<T> {
 
 impl<T: Type + poem_openapi::types::ToJSON> ApiResponse for Success<T> {
     fn meta() -> MetaResponses {
-        MetaResponses { responses: vec![documented::<T>(StatusCode::OK, "Done", None)] }
+        MetaResponses {
+            responses: vec![documented::<T>(StatusCode::OK, "Done", None)],
+        }
     }
 
     fn register(registry: &mut Registry) {
@@ -205,7 +284,10 @@ pub struct Failure<F> {
 
 impl<F> From<FunctionError> for Failure<F> {
     fn from(error: FunctionError) -> Self {
-        Self { error, function: std::marker::PhantomData }
+        Self {
+            error,
+            function: std::marker::PhantomData,
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! Logs: text on a terminal, JSON lines elsewhere, to standard error.
 
-use std::error::Error;
-use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
@@ -38,43 +36,4 @@ pub fn init(env: &Env) -> Result<(), ConfigError> {
     };
     drop(started);
     Ok(())
-}
-
-/// The error and its causes in one line; a cause that the text above it repeats is left out.
-pub fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            // Writing to a String cannot fail.
-            let _written = write!(text, ": {said}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("{text}")]
-    struct Layer {
-        text: &'static str,
-        source: Option<Box<Layer>>,
-    }
-
-    #[test]
-    fn causes_are_told_once_each() {
-        let layer = |text, source| Layer { text, source };
-        let refused = layer("connection refused", None);
-        let connect = layer("error connecting: connection refused", Some(Box::new(refused)));
-        let outer = layer("connecting to db", Some(Box::new(connect)));
-        assert_eq!(
-            with_causes(&outer),
-            "connecting to db: error connecting: connection refused"
-        );
-    }
 }

@@ -12,6 +12,7 @@ use crate::auth::{Role, jwt};
 use crate::config::{ConfigError, Env, Flags, Settings};
 use crate::database::{self, DatabaseError};
 use crate::dev::{self, Inbox};
+use crate::error::chain;
 use crate::pg::migrate::{self as migrations, MigrateError};
 use crate::pg::server::ServerError;
 use crate::webhook::dispatch::Report;
@@ -205,6 +206,6 @@ pub(super) async fn healthcheck(url: Option<String>) -> Result<(), VerbError> {
     match answer {
         Ok(answer) if answer.status().is_success() => Ok(()),
         Ok(answer) => Err(VerbError::NotReady(format!("it answers {}", answer.status()))),
-        Err(error) => Err(VerbError::NotReady(telemetry::with_causes(&error))),
+        Err(error) => Err(VerbError::NotReady(chain(&error))),
     }
 }

@@ -1,7 +1,5 @@
 //! The variables of the environment in words: what the help text lists.
 
-use super::DEFAULT_LISTEN;
-
 /// Variables of one subject, for the help text.
 pub struct Section {
     /// The subject.
@@ -57,7 +55,17 @@ pub const DATABASE: Section = Section {
 pub const SERVER: Section = Section {
     title: "Server",
     variables: &[
-        ("DROPWIRE_LISTEN", DEFAULT_LISTEN, "address to listen on"),
+        ("DROPWIRE_LISTEN", "127.0.0.1:54321", "address to listen on"),
+        (
+            "DROPWIRE_HTTP_HEAD_TIMEOUT_MS",
+            "10000",
+            "time for a request's head to arrive",
+        ),
+        (
+            "DROPWIRE_HTTP_BODY_TIMEOUT_MS",
+            "30000",
+            "time for a request's body to arrive",
+        ),
         ("SUPABASE_URL", "http://LISTEN", "the base URL that clients use"),
     ],
 };

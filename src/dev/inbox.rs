@@ -48,7 +48,12 @@ impl Inbox {
     }
 
     fn all(&self) -> Vec<Delivery> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
     }
 }
 
@@ -58,7 +63,7 @@ pub fn endpoint(inbox: Inbox) -> impl Endpoint + 'static {
 }
 
 #[handler]
-async fn receive(inbox: Data<&Inbox>, req: &Request, body: Body) -> Response {
+async fn receive(Data(inbox): Data<&Inbox>, req: &Request, body: Body) -> Response {
     let Ok(bytes) = body.into_bytes_limit(BODY_LIMIT).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
@@ -78,10 +83,15 @@ async fn receive(inbox: Data<&Inbox>, req: &Request, body: Body) -> Response {
 #[handler]
 #[expect(clippy::needless_pass_by_value, reason = "extractors are handed over")]
 fn show(inbox: Data<&Inbox>, req: &Request) -> Response {
-    let wants_page = req.headers().get(ACCEPT).is_some_and(|accept| {
-        accept.to_str().unwrap_or_default().contains("text/html")
-    });
-    if wants_page { page::answer(&inbox.all()) } else { Json(inbox.all()).into_response() }
+    let wants_page = req
+        .headers()
+        .get(ACCEPT)
+        .is_some_and(|accept| accept.to_str().unwrap_or_default().contains("text/html"));
+    if wants_page {
+        page::answer(&inbox.all())
+    } else {
+        Json(inbox.all()).into_response()
+    }
 }
 
 #[handler]
@@ -101,7 +111,11 @@ mod tests {
 
     fn delivery(body: &str) -> Delivery {
         let body = RawValue::from_string(body.to_owned()).unwrap();
-        Delivery { received_at: String::new(), webhook_id: None, body }
+        Delivery {
+            received_at: String::new(),
+            webhook_id: None,
+            body,
+        }
     }
 
     #[test]

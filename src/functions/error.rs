@@ -5,8 +5,8 @@ use poem::http::header::{ALLOW, RETRY_AFTER};
 use poem::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use crate::error::chain;
 use crate::pg::pool::PoolError;
-use crate::telemetry::with_causes;
 
 /// A refusal or failure of a function. The texts are a contract; the log gets the cause.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,9 @@ pub enum FunctionError {
     /// The queue could not be read.
     #[error("Failed to load queue entries")]
     QueueUnreadable,
+    /// The database refused the row, in its own words: a constraint or trigger of the operator's, perhaps.
+    #[error("{0}")]
+    Refused(String),
     /// The database is away or busy: try again.
     #[error("The database is unavailable, try again shortly")]
     Unavailable,
@@ -82,7 +85,7 @@ impl FunctionError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::QueueUnreadable | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::QueueUnreadable | Self::Refused(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -100,12 +103,18 @@ impl FunctionError {
 
     /// The answer in the function's own dialect.
     pub fn respond(&self, dialect: Dialect) -> Response {
-        let mut response = poem::web::Json(self.body(dialect)).with_status(self.status()).into_response();
+        let mut response = poem::web::Json(self.body(dialect))
+            .with_status(self.status())
+            .into_response();
         if matches!(self, Self::MethodNotAllowed) {
-            response.headers_mut().insert(ALLOW, poem::http::HeaderValue::from_static("POST, OPTIONS"));
+            response
+                .headers_mut()
+                .insert(ALLOW, poem::http::HeaderValue::from_static("POST, OPTIONS"));
         }
         if matches!(self, Self::Unavailable) {
-            response.headers_mut().insert(RETRY_AFTER, poem::http::HeaderValue::from_static("1"));
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, poem::http::HeaderValue::from_static("1"));
         }
         response
     }
@@ -113,12 +122,11 @@ impl FunctionError {
 
 impl From<PoolError> for FunctionError {
     fn from(error: PoolError) -> Self {
-        let cause = with_causes(&error);
         if error.is_unavailable() {
-            tracing::warn!(error = cause, "database unavailable");
+            tracing::warn!(error = chain(&error), "database unavailable");
             Self::Unavailable
         } else {
-            tracing::error!(error = cause, "database call failed");
+            tracing::error!(error = chain(&error), "database call failed");
             Self::Internal
         }
     }

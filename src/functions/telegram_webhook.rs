@@ -103,7 +103,12 @@ pub struct TicketCreated {
 impl Example for TicketCreated {
     fn example() -> Self {
         let ticket_id = Uuid::from_u128(0x0b7f_6a3e_52c1_4b0e_9d7c_3f1a_2e4d_5c6b);
-        Self { success: true, ticket_id, ticket_number: "TKT-1234".to_owned(), status: 200 }
+        Self {
+            success: true,
+            ticket_id,
+            ticket_number: "TKT-1234".to_owned(),
+            status: 200,
+        }
     }
 }
 
@@ -120,7 +125,11 @@ pub struct TicketRefused {
 
 impl Example for TicketRefused {
     fn example() -> Self {
-        Self { success: false, error: FunctionError::MissingField("issue").to_string(), status: 400 }
+        Self {
+            success: false,
+            error: FunctionError::MissingField("issue").to_string(),
+            status: 400,
+        }
     }
 }
 
@@ -129,17 +138,28 @@ impl Failures for Api {
     const DIALECT: Dialect = DIALECT;
 
     fn documented() -> Vec<(FunctionError, &'static str)> {
-        let not_found =
-            FunctionError::UserNotFound { chat_id: EXAMPLE_CHAT_ID.to_owned(), tenant_id: EXAMPLE_TENANT.to_string() };
+        let not_found = FunctionError::UserNotFound {
+            chat_id: EXAMPLE_CHAT_ID.to_owned(),
+            tenant_id: EXAMPLE_TENANT.to_string(),
+        };
         vec![
-            (FunctionError::MissingField("issue"), "No JSON, or a field that is missing or invalid"),
+            (
+                FunctionError::MissingField("issue"),
+                "No JSON, or a field that is missing or invalid",
+            ),
             (FunctionError::UserInactive, "The user is not active"),
             (not_found, "No user of the tenant has this chat id"),
             (FunctionError::MethodNotAllowed, "Not POST"),
             (FunctionError::BodyTimeout, "The body did not arrive in time"),
             (FunctionError::PayloadTooLarge, "A body over 5 MB"),
-            (FunctionError::Internal, "An error of ours; the log has its cause under the answer's x-request-id"),
-            (FunctionError::Unavailable, "The database is away; try again after the seconds in Retry-After"),
+            (
+                FunctionError::Internal,
+                "The database refused the ticket, or an error of ours; the log has the cause under the x-request-id",
+            ),
+            (
+                FunctionError::Unavailable,
+                "The database is away; try again after the seconds in Retry-After",
+            ),
         ]
     }
 }
@@ -149,7 +169,12 @@ impl Api {
     /// Creates a ticket
     ///
     /// The rules run before the answer; the tenant's webhook hears of the creation and of each of their effects.
-    #[oai(path = "/telegram-webhook", method = "post", operation_id = "telegramWebhook", tag = "Tag::Functions")]
+    #[oai(
+        path = "/telegram-webhook",
+        method = "post",
+        operation_id = "telegramWebhook",
+        tag = "Tag::Functions"
+    )]
     async fn create(
         &self,
         state: Data<&AppState>,
@@ -167,14 +192,13 @@ impl Api {
 }
 
 async fn create(pool: &Pool, ticket: NewTicket) -> Result<TicketCreated, FunctionError> {
-    let lease = pool.get().await?;
-    let row = lease
+    let row = pool
         .query_one(
             CREATE,
             &[
                 (&ticket.tenant_id, Type::UUID),
                 (&ticket.chat_number, Type::TEXT),
-                (&ticket.chat_text, Type::TEXT),
+                (&ticket.chat_name, Type::TEXT),
                 (&ticket.issue, Type::TEXT),
                 (&ticket.location, Type::TEXT),
                 (&ticket.category, Type::TEXT),
@@ -186,8 +210,7 @@ async fn create(pool: &Pool, ticket: NewTicket) -> Result<TicketCreated, Functio
             ],
         )
         .await
-        .map_err(PoolError::from)?;
-    lease.done();
+        .map_err(refused)?;
     match row.get::<_, &str>("outcome") {
         "created" => Ok(TicketCreated {
             success: true,
@@ -196,6 +219,21 @@ async fn create(pool: &Pool, ticket: NewTicket) -> Result<TicketCreated, Functio
             status: 200,
         }),
         "user_inactive" => Err(FunctionError::UserInactive),
-        _ => Err(FunctionError::UserNotFound { chat_id: ticket.chat_text, tenant_id: ticket.tenant_text }),
+        _ => Err(FunctionError::UserNotFound {
+            chat_id: ticket.chat_text,
+            tenant_id: ticket.tenant_text,
+        }),
     }
+}
+
+/// Passes on what the database says to a row that it does not take, as the original does.
+fn refused(error: PoolError) -> FunctionError {
+    if let PoolError::Query(cause) = &error
+        && !error.is_unavailable()
+        && let Some(refusal) = cause.as_db_error()
+    {
+        tracing::error!(%refusal, "storing a ticket failed");
+        return FunctionError::Refused(refusal.message().to_owned());
+    }
+    error.into()
 }

@@ -12,7 +12,7 @@ use super::error::{Dialect, FunctionError};
 use super::{Caller, Failure, Failures, Success, Tag};
 use crate::app::AppState;
 use crate::auth::Role;
-use crate::telemetry::with_causes;
+use crate::error::chain;
 use crate::webhook::dispatch::Report;
 
 /// The function's name in its path.
@@ -50,7 +50,12 @@ impl DispatchReport {
 
 impl Example for DispatchReport {
     fn example() -> Self {
-        Self { processed: 3, delivered: 2, failed: 1, message: None }
+        Self {
+            processed: 3,
+            delivered: 2,
+            failed: 1,
+            message: None,
+        }
     }
 }
 
@@ -63,7 +68,9 @@ pub struct DispatchRefused {
 
 impl Example for DispatchRefused {
     fn example() -> Self {
-        Self { error: FunctionError::QueueUnreadable.to_string() }
+        Self {
+            error: FunctionError::QueueUnreadable.to_string(),
+        }
     }
 }
 
@@ -120,10 +127,13 @@ impl Api {
             drop(guard);
             report
         });
-        let report = run.await.map_err(|_panicked| FunctionError::Internal)?.map_err(|error| {
-            tracing::error!(error = with_causes(&error), "dispatcher run failed");
-            FunctionError::QueueUnreadable
-        })?;
+        let report = run
+            .await
+            .map_err(|_panicked| FunctionError::Internal)?
+            .map_err(|error| {
+                tracing::error!(error = chain(&error), "dispatcher run failed");
+                FunctionError::QueueUnreadable
+            })?;
         let message = (report.processed() == 0).then_some("No pending entries");
         Ok(Success(DispatchReport::new(report, message)))
     }

@@ -5,7 +5,11 @@
 mod support;
 
 mod cli;
+mod database_edge;
 mod dev;
+mod gateway;
+mod http_edge;
 mod openapi;
 mod pages;
 mod story;
+mod telegram_webhook;

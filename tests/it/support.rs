@@ -3,6 +3,7 @@
 pub mod app;
 pub mod cluster;
 pub mod program;
+pub mod raw;
 pub mod sink;
 
 pub use app::{Answer, TestApp};

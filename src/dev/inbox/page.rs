@@ -105,12 +105,14 @@ mod tests {
         });
         let page = render(&[delivery(HOSTILE, &body)]);
         assert_eq!(page.matches("<script>").count(), 1, "our own");
+        let (line, json) = page.split_once("<pre>").unwrap();
         let escaped = "&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;{rows}&amp;amp;";
         assert_eq!(
-            page.matches(escaped).count(),
+            line.matches(escaped).count(),
             7,
             "id, number, event, two tags as class and text"
         );
+        assert!(!json.split("</pre>").next().unwrap().contains('<'));
     }
 
     #[test]
