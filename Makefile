@@ -5,7 +5,7 @@ APT   = $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive 
 # Debian keeps the server's programs out of PATH.
 HAVE_POSTGRES = command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres >/dev/null 2>&1
 
-.PHONY: help run test check openapi bench ci deps-build deps-postgres deps-bench
+.PHONY: help run test check openapi bench ci deps-build deps-postgres deps-test deps-bench
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
@@ -15,7 +15,7 @@ run: deps-build deps-postgres ## Build and start Dropwire with demo data on http
 	@cargo build --release --locked
 	@exec target/release/dropwire dev
 
-test: deps-build deps-postgres ## Run the whole suite against a real PostgreSQL
+test: deps-build deps-postgres deps-test ## Run the whole suite against a real PostgreSQL
 	cargo test --locked
 
 check: deps-build ## Formatting, lints, documentation
@@ -43,6 +43,11 @@ deps-postgres:
 	  $(SUDO) mkdir -p /etc/postgresql-common && \
 	  echo 'create_main_cluster = false' | $(SUDO) tee /etc/postgresql-common/createcluster.conf >/dev/null && \
 	  $(APT) postgresql; }
+
+# The suite pastes the printed curl into a shell, and looks at the pages with a real browser.
+deps-test:
+	@command -v curl >/dev/null || { $(APT) curl; }
+	@command -v chromium >/dev/null || { $(APT) chromium; }
 
 deps-bench:
 	@command -v wrk >/dev/null || { $(APT) wrk; }

@@ -66,7 +66,7 @@ impl AppState {
 
 /// The route table.
 pub fn routes(state: &AppState, inbox: Option<Inbox>) -> impl Endpoint + 'static {
-    let service = functions::service(&state.settings.public_url);
+    let service = functions::service(&state.settings.public_url());
     let yaml = service.spec_yaml();
     let mut routes = Route::new()
         .at("/live", poem::get(health::live))

@@ -11,11 +11,12 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::auth::Role;
-use crate::config::{Flags, VARIABLES};
+use crate::config::variables::{DATABASE, KEYS, LOGS, ONBOARDING, SERVER, Section, WEBHOOKS};
+use crate::config::{self, Flags, LISTEN_ALLOWED};
 use crate::error::chain;
 use verbs::VerbError;
 
-/// A Supabase-compatible backend for Make-driven ticket systems, in one binary.
+/// A Supabase-compatible backend for Make-driven ticket systems, in one binary
 ///
 /// Point existing Make scenarios, Supabase clients and cron jobs at it; change nothing but the base URL.
 /// `dropwire dev` is the quickest way to see it work; `dropwire serve` is for production.
@@ -51,11 +52,15 @@ enum Verb {
     /// Signs with SUPABASE_JWT_SECRET, or with the secret kept beside the embedded database.
     Keys(Keys),
     /// Print the OpenAPI document of the functions
+    ///
+    /// As YAML, the same that a running server has at /openapi.yaml.
     Openapi,
     /// Ask a running server whether it is ready; exit code 0 when it is
+    ///
+    /// Ready means that it reaches its database. Answers within five seconds, for a container's health check.
     Healthcheck {
         /// The server's base URL [default: where `serve` listens]
-        #[arg(long)]
+        #[arg(long, value_parser = base_url)]
         url: Option<String>,
     },
 }
@@ -75,7 +80,7 @@ struct Serve {
 #[derive(Debug, Args)]
 struct Listen {
     /// Address to listen on [default: 127.0.0.1:54321]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = listen_address)]
     listen: Option<SocketAddr>,
     #[command(flatten)]
     data: Data,
@@ -124,8 +129,7 @@ impl From<KeyRole> for Role {
 /// Runs the verb that the command line names. Exit codes: 0 done, 1 failed, 2 a bad flag or setting, 3 no
 /// PostgreSQL to embed.
 pub fn run() -> ExitCode {
-    let matches = Cli::command().after_long_help(variables_help()).get_matches();
-    let cli = match Cli::from_arg_matches(&matches) {
+    let cli = match Cli::from_arg_matches(&manual().get_matches()) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
@@ -170,16 +174,67 @@ async fn dispatch(verb: Verb) -> Result<(), VerbError> {
     }
 }
 
-fn variables_help() -> String {
-    let mut help = "Environment (flags win; an empty variable counts as absent):\n".to_owned();
-    for (names, default, meaning) in VARIABLES {
-        // Writing to a String cannot fail.
-        let _written = write!(help, "  {names}\n          {meaning} [default: {default}]\n");
+const EXAMPLES: &str = "\
+Examples:
+  dropwire dev
+          try it: demo data, well-known keys, an inbox for the webhooks
+  dropwire serve --data-dir /var/lib/dropwire
+          run it with a PostgreSQL of its own
+  DATABASE_URL=postgresql://… SUPABASE_JWT_SECRET=… dropwire serve --migrate --listen 0.0.0.0:54321
+          run it on a database that exists, Supabase's too
+  dropwire keys --role authenticated --sub 6f9619ff-8b86-d011-b42d-00cf4fc964ff --days 1
+          mint a user's token
+";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed; standard error says at what
+  2  a flag or variable has a value that is not allowed, or is missing
+  3  there is no PostgreSQL server to embed
+";
+
+/// The command line with each verb's share of the environment in its help.
+fn manual() -> clap::Command {
+    let everything = [SERVER, DATABASE, KEYS, WEBHOOKS, ONBOARDING, LOGS];
+    let of = |sections: &[Section]| format!("{}{EXIT_CODES}", environment(sections));
+    Cli::command()
+        .after_long_help(format!("{EXAMPLES}\n{}", of(&everything)))
+        .mut_subcommand("serve", |verb| verb.after_long_help(of(&everything)))
+        .mut_subcommand("dev", |verb| verb.after_long_help(of(&everything)))
+        .mut_subcommand("migrate", |verb| verb.after_long_help(of(&[DATABASE, LOGS])))
+        .mut_subcommand("dispatch", |verb| {
+            verb.after_long_help(of(&[DATABASE, KEYS, WEBHOOKS, LOGS]))
+        })
+        .mut_subcommand("keys", |verb| verb.after_long_help(of(&[KEYS, DATABASE])))
+        .mut_subcommand("openapi", |verb| verb.after_long_help(of(&[])))
+        .mut_subcommand("healthcheck", |verb| verb.after_long_help(of(&[SERVER])))
+}
+
+fn environment(sections: &[Section]) -> String {
+    let mut text = String::new();
+    if !sections.is_empty() {
+        text.push_str("Environment (flags win; an empty variable counts as absent):\n\n");
     }
-    help.push_str(
-        "\nExit codes: 0 done, 1 failed, 2 a bad flag or setting, 3 no PostgreSQL server to embed.\n",
-    );
-    help
+    for section in sections {
+        // Writing to a String cannot fail.
+        let _written = writeln!(text, "{}:", section.title);
+        for (names, default, meaning) in section.variables {
+            let _written = writeln!(text, "  {names}\n          {meaning} [default: {default}]");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn listen_address(value: &str) -> Result<SocketAddr, String> {
+    config::listen_address(value).ok_or_else(|| format!("allowed is {LISTEN_ALLOWED}"))
+}
+
+fn base_url(value: &str) -> Result<String, &'static str> {
+    config::http_url(value)
+        .map(|_| value.to_owned())
+        .ok_or("allowed is an http or https URL")
 }
 
 fn complain(message: &str, code: u8) -> ExitCode {

@@ -5,8 +5,9 @@
 //! shows the value (secrets masked) and says what is allowed.
 
 mod env;
+pub mod variables;
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use crate::auth::{ProjectKey, Role};
 
 /// Where `supabase start` listens, hence where existing scenarios and clients look.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 54321));
+/// What `--listen` and `DROPWIRE_LISTEN` take.
+pub const LISTEN_ALLOWED: &str = "HOST:PORT, such as 127.0.0.1:54321, [::1]:54321 or 0.0.0.0:54321";
 /// PostgREST refuses shorter HS256 secrets too (`jwt-secret` since v13).
 const SECRET_MIN_CHARS: usize = 32;
 /// Default of `TICKET_ACTIVITY_WEBHOOK_BATCH`, as the original's.
@@ -63,8 +66,8 @@ pub struct Flags {
 pub struct Settings {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// The base URL that clients use, without a trailing slash (`SUPABASE_URL`).
-    pub public_url: String,
+    /// `SUPABASE_URL`, without a trailing slash; see [`Settings::public_url`].
+    pub given_url: Option<String>,
     /// How patient the server is with its clients.
     pub http: HttpSettings,
     /// Which database, and how.
@@ -150,14 +153,12 @@ impl Settings {
         let listen = match flags.listen {
             Some(listen) => listen,
             None => env
-                .parse(&["DROPWIRE_LISTEN"], "an address such as 127.0.0.1:54321", |v| {
-                    v.parse().ok()
-                })?
+                .parse(&["DROPWIRE_LISTEN"], LISTEN_ALLOWED, listen_address)?
                 .unwrap_or(DEFAULT_LISTEN),
         };
         Ok(Self {
             listen,
-            public_url: public_url(env, listen)?,
+            given_url: given_url(env)?,
             http: HttpSettings::load(env)?,
             database: DatabaseSettings::load(flags, env)?,
             auth: AuthSettings::load(env)?,
@@ -165,17 +166,32 @@ impl Settings {
             onboarding: OnboardingSettings::load(env)?,
         })
     }
+
+    /// The base URL that clients use, without a trailing slash: the given one, else the listening address.
+    pub fn public_url(&self) -> String {
+        self.given_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", self.listen))
+    }
 }
 
-fn public_url(env: &Env, listen: SocketAddr) -> Result<String, ConfigError> {
+fn given_url(env: &Env) -> Result<Option<String>, ConfigError> {
     let url = env.parse(&["SUPABASE_URL"], "an http or https URL", http_url)?;
-    Ok(url.map_or_else(
-        || format!("http://{listen}"),
-        |u| u.as_str().trim_end_matches('/').to_owned(),
-    ))
+    Ok(url.map(|url| url.as_str().trim_end_matches('/').to_owned()))
 }
 
-fn http_url(value: &str) -> Option<Url> {
+/// Reads `HOST:PORT`; of a name's addresses the first IPv4 one is taken, else the first.
+pub fn listen_address(value: &str) -> Option<SocketAddr> {
+    let addresses: Vec<_> = value.trim().to_socket_addrs().ok()?.collect();
+    addresses
+        .iter()
+        .find(|address| address.is_ipv4())
+        .or(addresses.first())
+        .copied()
+}
+
+/// Reads an http or https URL with a host.
+pub fn http_url(value: &str) -> Option<Url> {
     Url::parse(value.trim())
         .ok()
         .filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host())
@@ -281,129 +297,6 @@ impl OnboardingSettings {
     }
 }
 
-/// The variables that the help text lists: name, default, meaning.
-pub const VARIABLES: &[(&str, &str, &str)] = &[
-    (
-        "DATABASE_URL, SUPABASE_DB_URL",
-        "embedded",
-        "the owner's PostgreSQL URL (sslmode up to verify-full)",
-    ),
-    (
-        "DROPWIRE_DB_LOGIN_URL",
-        "made by Dropwire",
-        "URL of the role that requests run as",
-    ),
-    (
-        "DROPWIRE_DB_TRANSACTION_POOLER",
-        "false",
-        "true behind PgBouncer/Supavisor in transaction mode",
-    ),
-    ("DROPWIRE_DB_POOL_SIZE", "20", "connections for requests"),
-    (
-        "DROPWIRE_DB_POOL_TIMEOUT_MS",
-        "10000",
-        "longest wait for a free connection",
-    ),
-    (
-        "DROPWIRE_MIGRATE",
-        "false",
-        "apply pending migrations when serving DATABASE_URL",
-    ),
-    ("DROPWIRE_LISTEN", "127.0.0.1:54321", "address to listen on"),
-    (
-        "DROPWIRE_HTTP_HEAD_TIMEOUT_MS",
-        "10000",
-        "time for a request's head to arrive",
-    ),
-    (
-        "DROPWIRE_HTTP_BODY_TIMEOUT_MS",
-        "30000",
-        "time for a request's body to arrive",
-    ),
-    (
-        "DROPWIRE_DATA_DIR",
-        "see --data-dir",
-        "directory of the embedded database",
-    ),
-    (
-        "DROPWIRE_POSTGRES_BIN",
-        "searched",
-        "directory with initdb and postgres",
-    ),
-    ("SUPABASE_URL", "http://LISTEN", "the base URL that clients use"),
-    (
-        "SUPABASE_JWT_SECRET, JWT_SECRET",
-        "kept in the data directory",
-        "HS256 secret, at least 32 characters",
-    ),
-    (
-        "SUPABASE_ANON_KEY, SUPABASE_SERVICE_ROLE_KEY",
-        "signed by the secret",
-        "legacy keys to accept as they are",
-    ),
-    (
-        "SUPABASE_PUBLISHABLE_KEY, SUPABASE_SECRET_KEY",
-        "none",
-        "sb_… keys to accept; …_KEYS takes {\"name\":\"key\"}",
-    ),
-    (
-        "TICKET_ACTIVITY_WEBHOOK_BATCH",
-        "10",
-        "entries per call of the dispatcher route",
-    ),
-    (
-        "TICKET_ACTIVITY_WEBHOOK_TIMEOUT_MS",
-        "10000",
-        "time for one attempt",
-    ),
-    (
-        "TICKET_ACTIVITY_WEBHOOK_MAX_BACKOFF_MS",
-        "3600000",
-        "cap of the backoff (30 s, doubling)",
-    ),
-    (
-        "DROPWIRE_WEBHOOK_CONCURRENCY",
-        "16",
-        "deliveries under way at once",
-    ),
-    (
-        "DROPWIRE_WEBHOOK_ALLOW_PRIVATE",
-        "false",
-        "allow http and private addresses, for tests",
-    ),
-    (
-        "DROPWIRE_DISPATCH_POLL_MS",
-        "1000",
-        "pause of the built-in dispatcher when idle",
-    ),
-    (
-        "DROPWIRE_NO_DISPATCH",
-        "false",
-        "no built-in dispatcher, as --no-dispatch",
-    ),
-    (
-        "DROPWIRE_DISPATCH_REQUIRE_SERVICE_ROLE",
-        "false",
-        "the dispatcher route takes the service_role key only",
-    ),
-    (
-        "MAKE_USER_ONBOARDING_WEBHOOK_URL",
-        "none",
-        "Make's hook for onboarding requests",
-    ),
-    (
-        "MAKE_ONBOARDING_CALLBACK_TOKEN",
-        "service_role key",
-        "bearer token of the onboarding callback",
-    ),
-    ("DROPWIRE_LOG", "info", "log filter, as tracing's EnvFilter"),
-    (
-        "DROPWIRE_LOG_FORMAT",
-        "text on a terminal, else json",
-        "text or json",
-    ),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -416,7 +309,7 @@ mod tests {
     fn defaults_are_the_originals() {
         let settings = load(&[]).unwrap();
         assert_eq!(settings.listen.to_string(), "127.0.0.1:54321");
-        assert_eq!(settings.public_url, "http://127.0.0.1:54321");
+        assert_eq!(settings.public_url(), "http://127.0.0.1:54321");
         assert_eq!(settings.webhook.batch, 10);
         assert_eq!(settings.webhook.timeout, Duration::from_secs(10));
         assert_eq!(settings.webhook.max_backoff, Duration::from_secs(3600));

@@ -67,10 +67,7 @@ impl Database {
         let (owner, embedded) = owner(&settings.database).await?;
         let jwt_secret = jwt_secret(settings)?;
         if embedded.is_some() || settings.database.migrate {
-            let report = migrate::run(&owner).await?;
-            for name in &report.applied {
-                tracing::info!(migration = name, "applied");
-            }
+            migrate::run(&owner).await?;
         } else {
             let pending = migrate::pending(&owner).await?;
             if !pending.is_empty() {
@@ -98,7 +95,7 @@ impl Database {
 /// The owner's connection; starts the embedded server when no database is given.
 pub async fn owner(settings: &DatabaseSettings) -> Result<(Target, Option<EmbeddedServer>), DatabaseError> {
     if let Some(url) = &settings.url {
-        return Ok((Target::parse(url.expose())?, None));
+        return Ok((target("DATABASE_URL", url)?, None));
     }
     let options = EmbeddedOptions {
         data_dir: settings.data_dir.clone(),
@@ -109,10 +106,24 @@ pub async fn owner(settings: &DatabaseSettings) -> Result<(Target, Option<Embedd
     Ok((Target::from_config(server.config()), Some(server)))
 }
 
+/// Reads a connection string; a wrong one is a wrong setting, and is not shown.
+pub fn target(name: &'static str, url: &Secret) -> Result<Target, DatabaseError> {
+    Target::parse(url.expose()).map_err(|error| match error {
+        ConnectError::Syntax(error) => {
+            let allowed = format!(
+                "a PostgreSQL URL such as postgresql://user:password@host:5432/database?sslmode=verify-full; in this \
+                 one, {error}"
+            );
+            ConfigError::new(name, "***", allowed).into()
+        }
+        error => error.into(),
+    })
+}
+
 /// The pool of the login role that requests run as.
 pub async fn pool(owner: &Target, settings: &DatabaseSettings) -> Result<Pool, DatabaseError> {
     let login = match &settings.login_url {
-        Some(url) => Target::parse(url.expose())?,
+        Some(url) => target("DROPWIRE_DB_LOGIN_URL", url)?,
         None => login::ensure(owner).await?,
     };
     let statements = if settings.transaction_pooler {
@@ -133,10 +144,9 @@ pub fn jwt_secret(settings: &Settings) -> Result<Secret, DatabaseError> {
     match &settings.auth.jwt_secret {
         Some(secret) => Ok(secret.clone()),
         None if settings.database.url.is_none() => kept_secret(&settings.database.data_dir),
-        None => Err(ConfigError::new(
+        None => Err(ConfigError::missing(
             "SUPABASE_JWT_SECRET",
-            "",
-            "the project's HS256 secret, needed with DATABASE_URL (Supabase: Settings, JWT Keys, Legacy JWT secret)",
+            "the project's HS256 secret, because DATABASE_URL is set (Supabase: Settings, JWT Keys, Legacy JWT secret)",
         )
         .into()),
     }

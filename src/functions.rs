@@ -4,6 +4,7 @@
 //! order, as Supabase's gateway and the original's functions answer.
 
 pub mod body;
+mod caller;
 pub mod error;
 mod javascript;
 pub mod telegram_webhook;
@@ -15,16 +16,19 @@ use poem::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE,
 };
 use poem::http::{HeaderValue, Method, StatusCode, Uri};
-use poem::{Endpoint, EndpointExt, FromRequest, IntoResponse, Request, RequestBody, Response};
+use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response};
 use poem_openapi::payload::Json;
-use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::registry::{
+    MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
+};
 use poem_openapi::types::Type;
-use poem_openapi::{ApiResponse, Object, OpenApiService};
-use serde_json::json;
+use poem_openapi::{ApiResponse, Object, OpenApiService, Tags};
+use serde_json::{Value, json};
 
 use crate::app::AppState;
 use crate::auth::AuthContext;
 use crate::gateway::{self, GatewayError};
+pub use caller::Caller;
 use error::{Dialect, FunctionError};
 
 /// What the gate knows of a function.
@@ -44,6 +48,13 @@ const FUNCTIONS: [Function; 2] = [
     },
 ];
 
+/// The headings of the OpenAPI document.
+#[derive(Tags)]
+enum Tag {
+    /// What the original's edge functions do, under their names
+    Functions,
+}
+
 /// Request headers that browsers may send; the original's list, and the one it lacked.
 const ALLOWED_HEADERS: &str = "authorization, x-client-info, apikey, content-type, idempotency-key";
 
@@ -59,15 +70,16 @@ pub fn service(
     .description(
         "The ticket system's edge functions, compatible with the Supabase original. \
          Send the project's anon key, service_role key or a user's token as `Authorization: Bearer …`; \
-         an `apikey` header alone is taken too.",
+         an `apikey` header alone, or an `apikey` parameter in the query, is taken too. \
+         Every answer has an `x-request-id`, the caller's own if it sent one; the log names it.",
     )
-    .server(format!("{public_url}/functions/v1"))
+    .server(public_url)
     .url_prefix("/functions/v1")
 }
 
 /// Everything below `/functions/v1`.
 pub fn endpoint(state: AppState) -> impl Endpoint {
-    let service = service(&state.settings.public_url);
+    let service = service(&state.settings.public_url());
     service.data(state.clone()).around(move |functions, req| {
         let state = state.clone();
         async move { Ok::<_, poem::Error>(finish(gate(&state, functions, req).await)) }
@@ -184,18 +196,6 @@ fn finish(mut response: Response) -> Response {
     response
 }
 
-/// The verified caller of a function.
-pub struct Caller(pub AuthContext);
-
-impl<'a> FromRequest<'a> for Caller {
-    async fn from_request(req: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
-        let context = req.extensions().get::<AuthContext>().cloned();
-        context
-            .map(Self)
-            .ok_or_else(|| poem::Error::from_status(StatusCode::UNAUTHORIZED))
-    }
-}
-
 /// What the gateway answers to a missing or invalid key.
 #[derive(Object)]
 #[oai(example)]
@@ -215,14 +215,30 @@ impl poem_openapi::types::Example for GatewayRefusal {
 }
 
 /// Describes one JSON answer for the OpenAPI document.
-fn documented<T: Type>(status: u16, description: &'static str) -> MetaResponse {
+fn documented<T: Type>(
+    status: StatusCode,
+    description: &'static str,
+    example: Option<Value>,
+) -> MetaResponse {
+    let schema = match example {
+        // The framework has no place for an example but a schema, so this one wraps the shared one.
+        Some(_) => {
+            let schema = MetaSchema {
+                all_of: vec![T::schema_ref()],
+                example,
+                ..MetaSchema::ANY
+            };
+            MetaSchemaRef::Inline(Box::new(schema))
+        }
+        None => T::schema_ref(),
+    };
     MetaResponse {
         description,
-        status: Some(status),
+        status: Some(status.as_u16()),
         status_range: None,
         content: vec![MetaMediaType {
             content_type: "application/json",
-            schema: T::schema_ref(),
+            schema,
         }],
         headers: vec![],
     }
@@ -240,7 +256,7 @@ impl<T: poem_openapi::types::ToJSON> IntoResponse for Success<T> {
 impl<T: Type + poem_openapi::types::ToJSON> ApiResponse for Success<T> {
     fn meta() -> MetaResponses {
         MetaResponses {
-            responses: vec![documented::<T>(200, "Done")],
+            responses: vec![documented::<T>(StatusCode::OK, "Done", None)],
         }
     }
 
@@ -255,8 +271,8 @@ trait Failures {
     type Body: Type;
     /// Which dialect renders it.
     const DIALECT: Dialect;
-    /// Statuses with their meaning; 401 is the gateway's and always there.
-    const STATUSES: &'static [(u16, &'static str)];
+    /// What can go wrong, with its meaning; the first of a status is its example. 401 is the gateway's.
+    fn documented() -> Vec<(FunctionError, &'static str)>;
 }
 
 /// A failed call, in the dialect of `F`.
@@ -283,14 +299,19 @@ impl<F: Failures> From<Failure<F>> for poem::Error {
 
 impl<F: Failures> ApiResponse for Failure<F> {
     fn meta() -> MetaResponses {
-        let mut responses: Vec<_> = F::STATUSES
-            .iter()
-            .map(|(status, text)| documented::<F::Body>(*status, text))
+        let mut responses: Vec<_> = F::documented()
+            .into_iter()
+            .map(|(error, text)| MetaResponse {
+                headers: documented_headers(&error.respond(F::DIALECT)),
+                ..documented::<F::Body>(error.status(), text, Some(error.body(F::DIALECT)))
+            })
             .collect();
         responses.push(documented::<GatewayRefusal>(
-            401,
+            StatusCode::UNAUTHORIZED,
             "No key, or one that does not verify",
+            None,
         ));
+        responses.sort_by_key(|response| response.status);
         MetaResponses { responses }
     }
 
@@ -298,4 +319,18 @@ impl<F: Failures> ApiResponse for Failure<F> {
         F::Body::register(registry);
         GatewayRefusal::register(registry);
     }
+}
+
+/// The headers that an answer has beside its content type.
+fn documented_headers(response: &Response) -> Vec<MetaHeader> {
+    let names = response.headers().keys().filter(|name| **name != CONTENT_TYPE);
+    names
+        .map(|name| MetaHeader {
+            name: name.to_string(),
+            description: None,
+            required: true,
+            deprecated: false,
+            schema: String::schema_ref(),
+        })
+        .collect()
 }

@@ -12,6 +12,7 @@ use crate::auth::{Role, jwt};
 use crate::config::{ConfigError, Env, Flags, Settings};
 use crate::database::{self, DatabaseError};
 use crate::dev::{self, Inbox};
+use crate::error::chain;
 use crate::pg::migrate::{self as migrations, MigrateError};
 use crate::pg::server::ServerError;
 use crate::webhook::dispatch::Report;
@@ -77,9 +78,7 @@ pub(super) async fn dev(flags: Flags) -> Result<(), VerbError> {
         return Err(ConfigError::new("--listen", settings.listen.to_string(), allowed).into());
     }
     if let Some(url) = &settings.database.url
-        && !crate::pg::connect::Target::parse(url.expose())
-            .map_err(DatabaseError::from)?
-            .is_local()
+        && !database::target("DATABASE_URL", url)?.is_local()
     {
         let allowed =
             "a database on this machine: `dropwire dev` writes demo data; unset it for the embedded one";
@@ -163,7 +162,7 @@ pub(super) fn keys(
     match (role, sub) {
         (Some(role), Some(sub)) => {
             let claims = json!({
-                "iss": format!("{}/auth/v1", settings.public_url), "sub": sub, "aud": "authenticated",
+                "iss": format!("{}/auth/v1", settings.public_url()), "sub": sub, "aud": "authenticated",
                 "role": role.name(), "iat": now.timestamp(), "exp": (now + lifetime).timestamp(),
             });
             writeln!(out, "{}", jwt::sign(&secret, &claims)?)?;
@@ -207,6 +206,6 @@ pub(super) async fn healthcheck(url: Option<String>) -> Result<(), VerbError> {
     match answer {
         Ok(answer) if answer.status().is_success() => Ok(()),
         Ok(answer) => Err(VerbError::NotReady(format!("it answers {}", answer.status()))),
-        Err(error) => Err(VerbError::NotReady(error.to_string())),
+        Err(error) => Err(VerbError::NotReady(chain(&error))),
     }
 }

@@ -7,25 +7,44 @@ use std::time::Duration;
 
 use super::Secret;
 
-/// A setting with a value that is not allowed. The program ends with exit code 2.
+/// A setting that is wrong. The program ends with exit code 2.
 #[derive(Debug, thiserror::Error)]
-#[error("{name}: `{value}` is not allowed; allowed is {allowed}")]
-pub struct ConfigError {
-    /// The flag or variable.
-    pub name: String,
-    /// The value as given, `***` for secrets.
-    pub value: String,
-    /// What a right one looks like.
-    pub allowed: String,
+pub enum ConfigError {
+    /// It has a value that is not allowed.
+    #[error("{name}: `{value}` is not allowed; allowed is {allowed}")]
+    NotAllowed {
+        /// The flag or variable.
+        name: String,
+        /// The value as given, `***` for secrets.
+        value: String,
+        /// What a right one looks like.
+        allowed: String,
+    },
+    /// It is needed, but absent.
+    #[error("{name} is not set; needed is {needed}")]
+    Missing {
+        /// The variable.
+        name: String,
+        /// What it has to hold.
+        needed: String,
+    },
 }
 
 impl ConfigError {
     /// A value that is not allowed.
     pub fn new(name: impl Into<String>, value: impl Into<String>, allowed: impl Into<String>) -> Self {
-        Self {
+        Self::NotAllowed {
             name: name.into(),
             value: value.into(),
             allowed: allowed.into(),
+        }
+    }
+
+    /// A variable that has to be set.
+    pub fn missing(name: impl Into<String>, needed: impl Into<String>) -> Self {
+        Self::Missing {
+            name: name.into(),
+            needed: needed.into(),
         }
     }
 }

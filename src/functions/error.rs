@@ -3,7 +3,7 @@
 use poem::http::StatusCode;
 use poem::http::header::{ALLOW, RETRY_AFTER};
 use poem::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::error::chain;
 use crate::pg::pool::PoolError;
@@ -90,17 +90,22 @@ impl FunctionError {
         }
     }
 
-    /// The answer in the function's own dialect.
-    pub fn respond(&self, dialect: Dialect) -> Response {
-        let status = self.status();
+    /// The body in the function's own dialect.
+    pub fn body(&self, dialect: Dialect) -> Value {
         let text = self.to_string();
-        let body = match dialect {
+        match dialect {
             Dialect::SuccessErrorStatus => {
-                json!({"success": false, "error": text, "status": status.as_u16()})
+                json!({"success": false, "error": text, "status": self.status().as_u16()})
             }
             Dialect::Error => json!({ "error": text }),
-        };
-        let mut response = poem::web::Json(body).with_status(status).into_response();
+        }
+    }
+
+    /// The answer in the function's own dialect.
+    pub fn respond(&self, dialect: Dialect) -> Response {
+        let mut response = poem::web::Json(self.body(dialect))
+            .with_status(self.status())
+            .into_response();
         if matches!(self, Self::MethodNotAllowed) {
             response
                 .headers_mut()

@@ -7,13 +7,13 @@ mod request;
 
 use poem::web::Data;
 use poem_openapi::types::Example;
-use poem_openapi::{Object, OpenApi};
+use poem_openapi::{Enum, Object, OpenApi};
 use postgres_types::Type;
 use uuid::Uuid;
 
 use super::body::JsonBody;
 use super::error::{Dialect, FunctionError};
-use super::{Failure, Failures, Success};
+use super::{Caller, Failure, Failures, Success, Tag};
 use crate::app::AppState;
 use crate::pg::pool::{Pool, PoolError};
 use request::NewTicket;
@@ -25,11 +25,24 @@ pub const DIALECT: Dialect = Dialect::SuccessErrorStatus;
 
 const CREATE: &str = include_str!("../../sql/tickets/create_from_telegram.sql");
 
+const EXAMPLE_CHAT_ID: &str = "123456789";
+const EXAMPLE_TENANT: Uuid = Uuid::from_u128(0x6f96_19ff_8b86_d011_b42d_00cf_4fc9_64ff);
+
 /// The function's operation.
 #[derive(Debug, Clone, Copy)]
 pub struct Api;
 
-/// A ticket as Make sends it.
+/// How urgent a ticket is, before the rules.
+#[derive(Enum)]
+#[oai(rename_all = "lowercase")]
+enum Priority {
+    Critical,
+    High,
+    Medium,
+    Low,
+}
+
+/// A ticket as Make sends it. Other fields are ignored.
 #[derive(Object)]
 #[oai(example)]
 struct TicketRequest {
@@ -37,16 +50,16 @@ struct TicketRequest {
     issue: String,
     location: String,
     category: String,
-    /// critical, high, medium or low
-    priority: String,
+    /// In exactly this spelling
+    priority: Priority,
     /// The user's name; has to be there, is not stored
     name: String,
-    /// Telegram chat id of a user of the tenant; a number is taken too
+    /// Telegram chat id of a user of the tenant, as a string; a number is accepted too
     chat_id: String,
     tenant_id: Uuid,
     designation: Option<String>,
     department: Option<String>,
-    /// Maintenance unless given
+    /// `Maintenance` unless given
     #[oai(rename = "type")]
     kind: Option<String>,
     building: Option<String>,
@@ -60,10 +73,10 @@ impl Example for TicketRequest {
             issue: "AC not working in Building A".to_owned(),
             location: "Building A, Floor 3".to_owned(),
             category: "HVAC".to_owned(),
-            priority: "high".to_owned(),
+            priority: Priority::High,
             name: "John Doe".to_owned(),
-            chat_id: "123456789".to_owned(),
-            tenant_id: Uuid::from_u128(0x6f96_19ff_8b86_d011_b42d_00cf_4fc9_64ff),
+            chat_id: EXAMPLE_CHAT_ID.to_owned(),
+            tenant_id: EXAMPLE_TENANT,
             designation: Some("Manager".to_owned()),
             department: Some("IT".to_owned()),
             kind: Some("Maintenance".to_owned()),
@@ -81,6 +94,7 @@ pub struct TicketCreated {
     /// Always true
     success: bool,
     ticket_id: Uuid,
+    /// `TKT-` and a number, counted from 1000
     ticket_number: String,
     /// Always 200; every answer of this function carries its status
     status: u16,
@@ -122,19 +136,32 @@ impl Example for TicketRefused {
 impl Failures for Api {
     type Body = TicketRefused;
     const DIALECT: Dialect = DIALECT;
-    const STATUSES: &'static [(u16, &'static str)] = &[
-        (400, "No JSON, a field that is missing or invalid"),
-        (403, "The user is not active"),
-        (404, "No user of the tenant has this chat id"),
-        (405, "Not POST"),
-        (408, "The body did not arrive in time"),
-        (413, "A body over 5 MB"),
-        (
-            500,
-            "The database refused the ticket, or an error of ours; the log has it under the answer's x-request-id",
-        ),
-        (503, "The database is away; try again after Retry-After"),
-    ];
+
+    fn documented() -> Vec<(FunctionError, &'static str)> {
+        let not_found = FunctionError::UserNotFound {
+            chat_id: EXAMPLE_CHAT_ID.to_owned(),
+            tenant_id: EXAMPLE_TENANT.to_string(),
+        };
+        vec![
+            (
+                FunctionError::MissingField("issue"),
+                "No JSON, or a field that is missing or invalid",
+            ),
+            (FunctionError::UserInactive, "The user is not active"),
+            (not_found, "No user of the tenant has this chat id"),
+            (FunctionError::MethodNotAllowed, "Not POST"),
+            (FunctionError::BodyTimeout, "The body did not arrive in time"),
+            (FunctionError::PayloadTooLarge, "A body over 5 MB"),
+            (
+                FunctionError::Internal,
+                "The database refused the ticket, or an error of ours; the log has the cause under the x-request-id",
+            ),
+            (
+                FunctionError::Unavailable,
+                "The database is away; try again after the seconds in Retry-After",
+            ),
+        ]
+    }
 }
 
 #[OpenApi]
@@ -142,10 +169,16 @@ impl Api {
     /// Creates a ticket
     ///
     /// The rules run before the answer; the tenant's webhook hears of the creation and of each of their effects.
-    #[oai(path = "/telegram-webhook", method = "post", operation_id = "telegramWebhook")]
+    #[oai(
+        path = "/telegram-webhook",
+        method = "post",
+        operation_id = "telegramWebhook",
+        tag = "Tag::Functions"
+    )]
     async fn create(
         &self,
         state: Data<&AppState>,
+        _caller: Caller,
         body: JsonBody<TicketRequest>,
     ) -> Result<Success<TicketCreated>, Failure<Self>> {
         let ticket = request::parse(&body.bytes()?)?;

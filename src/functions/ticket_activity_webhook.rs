@@ -9,7 +9,7 @@ use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 
 use super::error::{Dialect, FunctionError};
-use super::{Caller, Failure, Failures, Success};
+use super::{Caller, Failure, Failures, Success, Tag};
 use crate::app::AppState;
 use crate::auth::Role;
 use crate::error::chain;
@@ -33,6 +33,7 @@ pub struct DispatchReport {
     delivered: usize,
     /// Entries whose attempt failed; they are due again later
     failed: usize,
+    /// `No pending entries` when nothing was due, `A run is already in progress` when another call is at work
     message: Option<String>,
 }
 
@@ -76,14 +77,17 @@ impl Example for DispatchRefused {
 impl Failures for Api {
     type Body = DispatchRefused;
     const DIALECT: Dialect = DIALECT;
-    const STATUSES: &'static [(u16, &'static str)] = &[
-        (
-            403,
-            "DROPWIRE_DISPATCH_REQUIRE_SERVICE_ROLE is set and the key is another",
-        ),
-        (405, "Not POST"),
-        (500, "The queue could not be read"),
-    ];
+
+    fn documented() -> Vec<(FunctionError, &'static str)> {
+        vec![
+            (
+                FunctionError::ServiceRoleRequired,
+                "DROPWIRE_DISPATCH_REQUIRE_SERVICE_ROLE is set and the key is another",
+            ),
+            (FunctionError::MethodNotAllowed, "Not POST"),
+            (FunctionError::QueueUnreadable, "The queue could not be read"),
+        ]
+    }
 }
 
 #[OpenApi]
@@ -94,7 +98,8 @@ impl Api {
     #[oai(
         path = "/ticket-activity-webhook",
         method = "post",
-        operation_id = "ticketActivityWebhook"
+        operation_id = "ticketActivityWebhook",
+        tag = "Tag::Functions"
     )]
     async fn drain(
         &self,

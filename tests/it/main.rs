@@ -4,10 +4,14 @@
 
 mod support;
 
+mod cli;
 mod crash;
 mod database_edge;
+mod dev;
 mod dispatcher;
 mod gateway;
 mod http_edge;
+mod openapi;
+mod pages;
 mod story;
 mod telegram_webhook;

@@ -8,6 +8,8 @@ use dropwire::pg::connect::Target;
 use dropwire::pg::server::{EmbeddedOptions, EmbeddedServer};
 use dropwire::pg::{login, migrate};
 
+use super::program::TempDir;
+
 const PREFIX: &str = "dropwire-test-";
 /// As [`PREFIX`], for the servers that single tests have for themselves.
 const OWN_PREFIX: &str = "dropwire-own-test-";
@@ -73,9 +75,9 @@ async fn start(data_dir: PathBuf) -> EmbeddedServer {
 fn sweep() {
     for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let owner = name
-            .strip_prefix(PREFIX)
-            .or_else(|| name.strip_prefix(OWN_PREFIX));
+        let owner = [PREFIX, OWN_PREFIX, TempDir::PREFIX]
+            .iter()
+            .find_map(|prefix| name.strip_prefix(prefix));
         if let Some(pid) = owner.and_then(|rest| rest.split('-').next())
             && !PathBuf::from(format!("/proc/{pid}")).exists()
         {

@@ -1,0 +1,170 @@
+//! The variables of the environment in words: what the help text lists.
+
+/// Variables of one subject, for the help text.
+pub struct Section {
+    /// The subject.
+    pub title: &'static str,
+    /// Name, default and meaning of each.
+    pub variables: &'static [(&'static str, &'static str, &'static str)],
+}
+
+/// Where the database is.
+pub const DATABASE: Section = Section {
+    title: "Database",
+    variables: &[
+        (
+            "DATABASE_URL, SUPABASE_DB_URL",
+            "embedded",
+            "the owner's PostgreSQL URL (sslmode up to verify-full)",
+        ),
+        (
+            "DROPWIRE_DB_LOGIN_URL",
+            "made by Dropwire",
+            "URL of the role that requests run as",
+        ),
+        (
+            "DROPWIRE_DB_TRANSACTION_POOLER",
+            "false",
+            "true behind PgBouncer/Supavisor in transaction mode",
+        ),
+        ("DROPWIRE_DB_POOL_SIZE", "20", "connections for requests"),
+        (
+            "DROPWIRE_DB_POOL_TIMEOUT_MS",
+            "10000",
+            "longest wait for a free connection",
+        ),
+        (
+            "DROPWIRE_MIGRATE",
+            "false",
+            "apply pending migrations when serving DATABASE_URL",
+        ),
+        (
+            "DROPWIRE_DATA_DIR",
+            "see --data-dir",
+            "directory of the embedded database",
+        ),
+        (
+            "DROPWIRE_POSTGRES_BIN",
+            "searched",
+            "directory with initdb and postgres",
+        ),
+    ],
+};
+
+/// Where to listen, and what clients call us.
+pub const SERVER: Section = Section {
+    title: "Server",
+    variables: &[
+        ("DROPWIRE_LISTEN", "127.0.0.1:54321", "address to listen on"),
+        (
+            "DROPWIRE_HTTP_HEAD_TIMEOUT_MS",
+            "10000",
+            "time for a request's head to arrive",
+        ),
+        (
+            "DROPWIRE_HTTP_BODY_TIMEOUT_MS",
+            "30000",
+            "time for a request's body to arrive",
+        ),
+        ("SUPABASE_URL", "http://LISTEN", "the base URL that clients use"),
+    ],
+};
+
+/// The project's keys.
+pub const KEYS: Section = Section {
+    title: "Keys",
+    variables: &[
+        (
+            "SUPABASE_JWT_SECRET, JWT_SECRET",
+            "kept in the data directory",
+            "HS256 secret, at least 32 characters",
+        ),
+        (
+            "SUPABASE_ANON_KEY, SUPABASE_SERVICE_ROLE_KEY",
+            "signed by the secret",
+            "legacy keys to accept as they are",
+        ),
+        (
+            "SUPABASE_PUBLISHABLE_KEY, SUPABASE_SECRET_KEY",
+            "none",
+            "sb_… keys to accept; …_KEYS takes {\"name\":\"key\"}",
+        ),
+    ],
+};
+
+/// Outgoing webhooks.
+pub const WEBHOOKS: Section = Section {
+    title: "Webhooks",
+    variables: &[
+        (
+            "TICKET_ACTIVITY_WEBHOOK_BATCH",
+            "10",
+            "entries per call of the dispatcher route",
+        ),
+        (
+            "TICKET_ACTIVITY_WEBHOOK_TIMEOUT_MS",
+            "10000",
+            "time for one attempt",
+        ),
+        (
+            "TICKET_ACTIVITY_WEBHOOK_MAX_BACKOFF_MS",
+            "3600000",
+            "cap of the backoff (30 s, doubling)",
+        ),
+        (
+            "DROPWIRE_WEBHOOK_CONCURRENCY",
+            "16",
+            "deliveries under way at once",
+        ),
+        (
+            "DROPWIRE_WEBHOOK_ALLOW_PRIVATE",
+            "false",
+            "allow http and private addresses, for tests",
+        ),
+        (
+            "DROPWIRE_DISPATCH_POLL_MS",
+            "1000",
+            "pause of the built-in dispatcher when idle",
+        ),
+        (
+            "DROPWIRE_NO_DISPATCH",
+            "false",
+            "no built-in dispatcher, as --no-dispatch",
+        ),
+        (
+            "DROPWIRE_DISPATCH_REQUIRE_SERVICE_ROLE",
+            "false",
+            "the dispatcher route takes the service_role key only",
+        ),
+    ],
+};
+
+/// The onboarding calls to and from Make.
+pub const ONBOARDING: Section = Section {
+    title: "Onboarding",
+    variables: &[
+        (
+            "MAKE_USER_ONBOARDING_WEBHOOK_URL",
+            "none",
+            "Make's hook for onboarding requests",
+        ),
+        (
+            "MAKE_ONBOARDING_CALLBACK_TOKEN",
+            "service_role key",
+            "bearer token of the onboarding callback",
+        ),
+    ],
+};
+
+/// The log.
+pub const LOGS: Section = Section {
+    title: "Logs",
+    variables: &[
+        ("DROPWIRE_LOG", "info", "log filter, as tracing's EnvFilter"),
+        (
+            "DROPWIRE_LOG_FORMAT",
+            "text on a terminal, else json",
+            "text or json",
+        ),
+    ],
+};
