@@ -5,6 +5,7 @@
 mod support;
 
 mod cli;
+mod compat;
 mod database_edge;
 mod dev;
 mod gateway;
