@@ -5,7 +5,7 @@
 
 mod settings;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use tokio::{
@@ -142,17 +142,20 @@ impl Target {
         self.config.get_user()
     }
 
-    /// Tells whether every host is this machine: a unix socket, `localhost`, or a loopback address.
+    /// Tells whether every host is this machine: a socket directory, a loopback address, or `localhost`.
     pub fn is_local(&self) -> bool {
+        let addresses = self.config.get_hostaddrs();
+        if !addresses.is_empty() {
+            // These are dialled; the names beside them are for certificates only.
+            return addresses.iter().all(IpAddr::is_loopback);
+        }
         self.config.get_hosts().iter().all(|host| match host {
             config::Host::Unix(_) => true,
-            config::Host::Tcp(name) if name == "localhost" => true,
-            config::Host::Tcp(name) => name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
-        }) && self
-            .config
-            .get_hostaddrs()
-            .iter()
-            .all(std::net::IpAddr::is_loopback)
+            config::Host::Tcp(name) => {
+                name.eq_ignore_ascii_case("localhost")
+                    || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+            }
+        })
     }
 
     /// Says how far connections are protected.
@@ -335,6 +338,27 @@ mod tests {
         match Target::parse(text) {
             Err(ConnectError::Syntax(error)) => error,
             other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_sockets_and_loopback_are_local() {
+        for text in [
+            "postgres://u@localhost/d",
+            "postgres://u@LOCALHOST,127.0.0.1:7,[::1]/d",
+            "postgres://u@/d?host=/run/postgresql",
+            "host=db.example hostaddr=127.0.0.1 user=u",
+        ] {
+            assert!(Target::parse(text).unwrap().is_local(), "{text}");
+        }
+        for text in [
+            "postgres://u@db.example/d",
+            "postgres://u@localhost.example/d",
+            "postgres://u@0.0.0.0/d",
+            "postgres://u@localhost,db.example/d",
+            "host=localhost hostaddr=192.0.2.1 user=u",
+        ] {
+            assert!(!Target::parse(text).unwrap().is_local(), "{text}");
         }
     }
 

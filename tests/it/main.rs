@@ -5,7 +5,11 @@
 mod support;
 
 mod cli;
+<<<<<<< HEAD
 mod crash;
+=======
+mod compat;
+>>>>>>> t-docs
 mod database_edge;
 mod dev;
 mod dispatcher;
