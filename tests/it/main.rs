@@ -5,11 +5,8 @@
 mod support;
 
 mod cli;
-<<<<<<< HEAD
-mod crash;
-=======
 mod compat;
->>>>>>> t-docs
+mod crash;
 mod database_edge;
 mod dev;
 mod dispatcher;
