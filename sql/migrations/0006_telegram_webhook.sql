@@ -9,7 +9,7 @@ create function dropwire.create_ticket_from_telegram(
   p_building text, p_floor text, p_room text,
   out outcome text, out ticket_id uuid, out ticket_number text
 )
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_number numeric := p_chat_number;
   v_user_id uuid;
