@@ -628,3 +628,21 @@ grant all on
   public.sla_configurations
 to service_role;
 grant all on sequence public.ticket_number_seq, public.ticket_webhook_queue_seq_seq to service_role;
+
+-- service_role sees everything: by its attribute, or, where the owner could not give it that (0001), by policy.
+do $$
+declare
+  guarded text;
+begin
+  if not (select rolbypassrls from pg_catalog.pg_roles where rolname = 'service_role') then
+    foreach guarded in array '{
+      tenants, designations, users, categories, priorities, executor_skill, executor_skills, executor_profiles,
+      executors, tickets, ticket_activities, ticket_webhook_queue, tenant_notifications, executor_ticket_sessions,
+      telegram_messages, rules, conditions, actions, rule_execution_logs, business_hours, holidays,
+      sla_configurations}'::text[]
+    loop
+      execute format('create policy "service_role sees everything" on public.%I to service_role using (true)', guarded);
+    end loop;
+  end if;
+end
+$$;
