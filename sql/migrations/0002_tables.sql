@@ -188,6 +188,8 @@ comment on column public.executor_profiles.open_tickets_count is
   'What was last written, for display. The load that counts is taken from tickets.';
 comment on column public.executor_profiles.is_default_executor is
   'At most one per tenant: setting it clears the others.';
+-- Each assignment looks at the tenant's executors.
+create index idx_executor_profiles_tenant_id on public.executor_profiles (tenant_id);
 create index idx_executor_profiles_is_default_executor on public.executor_profiles (tenant_id, is_default_executor)
   where is_default_executor = true;
 
