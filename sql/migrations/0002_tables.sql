@@ -273,7 +273,7 @@ create table public.ticket_webhook_queue (
   payload jsonb,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
-  seq bigint generated always as identity unique,
+  seq bigint generated always as identity,
   origin text not null default 'client' check (origin in ('creation', 'trigger', 'client')),
   lease_expires_at timestamptz,
   claim_id uuid
@@ -300,6 +300,9 @@ comment on column public.ticket_webhook_queue.claim_id is
   'The claim that may record the outcome; another claim means the worker was too late.';
 create index ticket_webhook_queue_status_next_attempt_idx on public.ticket_webhook_queue (status, next_attempt_at);
 create index ticket_webhook_queue_tenant_idx on public.ticket_webhook_queue (tenant_id);
+-- What the dispatcher has to look at, oldest first. Delivered entries pile up and cost it nothing.
+create index ticket_webhook_queue_undelivered_seq_idx on public.ticket_webhook_queue (seq)
+  where status <> 'delivered';
 -- A ticket's entries in order: whether an earlier one is undelivered, which comes next, and the ticket's own delete.
 create index ticket_webhook_queue_ticket_seq_idx on public.ticket_webhook_queue (ticket_id, seq);
 -- Deleting a ticket deletes its activities one by one, and each looks here.
