@@ -2,4 +2,9 @@
 
 mod support;
 
+mod events;
+mod migrations;
+mod roles;
+mod rules;
+mod schema;
 mod story;

@@ -3,6 +3,8 @@
 pub mod app;
 pub mod cluster;
 pub mod sink;
+pub mod sql;
 
 pub use app::{Answer, TestApp};
 pub use sink::Sink;
+pub use sql::TestSql;
