@@ -51,9 +51,16 @@ impl AppState {
     /// What requests share, over an opened database.
     pub fn new(settings: Settings, pool: Pool, secret: &Secret) -> Self {
         let verifier = Verifier::new(secret, settings.auth.keys.clone());
-        let egress = Egress::new(Policy { allow_private: settings.webhook.allow_private });
+        let egress = Egress::new(Policy {
+            allow_private: settings.webhook.allow_private,
+        });
         let dispatcher = Dispatcher::new(pool.clone(), egress, settings.webhook.clone());
-        Self(Arc::new(Shared { settings, pool, verifier, dispatcher }))
+        Self(Arc::new(Shared {
+            settings,
+            pool,
+            verifier,
+            dispatcher,
+        }))
     }
 }
 
@@ -66,7 +73,12 @@ pub fn routes(state: &AppState, inbox: Option<Inbox>) -> impl Endpoint + 'static
         .at("/ready", poem::get(health::ready))
         .nest("/functions/v1", functions::endpoint(state.clone()))
         .nest("/docs", service.swagger_ui())
-        .at("/openapi.yaml", poem::get(make_sync(move |_| yaml.clone().with_content_type("application/yaml"))));
+        .at(
+            "/openapi.yaml",
+            poem::get(make_sync(move |_| {
+                yaml.clone().with_content_type("application/yaml")
+            })),
+        );
     if let Some(inbox) = inbox {
         routes = routes.at(dev::INBOX_PATH, dev::inbox_endpoint(inbox));
     }
@@ -109,7 +121,11 @@ impl App {
     pub async fn start(mut settings: Settings, inbox: Option<Inbox>) -> Result<Self, AppError> {
         let address = settings.listen;
         // Bound first: a second server on the address fails before it touches anything.
-        let acceptor = GuardedAcceptor::bind(address, Limits::default())
+        let limits = Limits {
+            head_timeout: settings.http.head_timeout,
+            ..Limits::default()
+        };
+        let acceptor = GuardedAcceptor::bind(address, limits)
             .await
             .map_err(|source| AppError::Listen { address, source })?;
         settings.listen = acceptor.local_addr();
@@ -120,17 +136,28 @@ impl App {
 
         let state = AppState::new(settings, database.pool.clone(), &database.jwt_secret);
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = Server::new_with_acceptor(acceptor).idle_timeout(Duration::from_secs(75)).name("dropwire");
+        let server = Server::new_with_acceptor(acceptor)
+            .idle_timeout(Duration::from_secs(75))
+            .name("dropwire");
         let routes = routes(&state, inbox);
         let server = tokio::spawn(async move {
             let signal = async move { stopped.await.unwrap_or_default() };
-            server.run_with_graceful_shutdown(routes, signal, Some(GRACE)).await
+            server
+                .run_with_graceful_shutdown(routes, signal, Some(GRACE))
+                .await
         });
         let worker = state.settings.webhook.poll.map(|poll| {
             let dispatcher = state.dispatcher.clone();
             tokio::spawn(async move { dispatcher.run_forever(poll).await })
         });
-        Ok(Self { address: state.settings.listen, state, database, stop, server, worker })
+        Ok(Self {
+            address: state.settings.listen,
+            state,
+            database,
+            stop,
+            server,
+            worker,
+        })
     }
 
     /// Shuts down: no new requests, what is under way finishes, unfinished webhooks are handed back.
@@ -141,7 +168,10 @@ impl App {
         if let Some(worker) = self.worker {
             worker.abort(); // it has ended by now, unless the database hangs
         }
-        let served = self.server.await.unwrap_or_else(|panicked| Err(std::io::Error::other(panicked)));
+        let served = self
+            .server
+            .await
+            .unwrap_or_else(|panicked| Err(std::io::Error::other(panicked)));
         self.database.close().await;
         served.map_err(AppError::Serve)
     }

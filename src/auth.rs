@@ -27,7 +27,9 @@ impl Role {
 
     /// The role of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Anon, Self::Authenticated, Self::ServiceRole].into_iter().find(|role| role.name() == name)
+        [Self::Anon, Self::Authenticated, Self::ServiceRole]
+            .into_iter()
+            .find(|role| role.name() == name)
     }
 }
 

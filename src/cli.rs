@@ -12,6 +12,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 
 use crate::auth::Role;
 use crate::config::{Flags, VARIABLES};
+use crate::error::chain;
 use verbs::VerbError;
 
 /// A Supabase-compatible backend for Make-driven ticket systems, in one binary.
@@ -53,7 +54,7 @@ enum Verb {
     Openapi,
     /// Ask a running server whether it is ready; exit code 0 when it is
     Healthcheck {
-        /// The server's base URL [default: http://LISTEN]
+        /// The server's base URL [default: where `serve` listens]
         #[arg(long)]
         url: Option<String>,
     },
@@ -134,12 +135,15 @@ pub fn run() -> ExitCode {
     };
     match runtime.block_on(dispatch(cli.verb)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(&error.to_string(), error.exit_code()),
+        Err(error) => complain(&chain(&error), error.exit_code()),
     }
 }
 
 async fn dispatch(verb: Verb) -> Result<(), VerbError> {
-    let data = |data: Data| Flags { data_dir: data.data_dir, ..Flags::default() };
+    let data = |data: Data| Flags {
+        data_dir: data.data_dir,
+        ..Flags::default()
+    };
     match verb {
         Verb::Serve(serve) => {
             verbs::serve(Flags {
@@ -151,11 +155,16 @@ async fn dispatch(verb: Verb) -> Result<(), VerbError> {
             .await
         }
         Verb::Dev(listen) => {
-            verbs::dev(Flags { listen: listen.listen, data_dir: listen.data.data_dir, ..Flags::default() }).await
+            verbs::dev(Flags {
+                listen: listen.listen,
+                data_dir: listen.data.data_dir,
+                ..Flags::default()
+            })
+            .await
         }
         Verb::Migrate(flags) => verbs::migrate(data(flags)).await,
         Verb::Dispatch(flags) => verbs::dispatch(data(flags)).await,
-        Verb::Keys(keys) => verbs::keys(data(keys.data), keys.role.map(Role::from), keys.sub, keys.days),
+        Verb::Keys(keys) => verbs::keys(&data(keys.data), keys.role.map(Role::from), keys.sub, keys.days),
         Verb::Openapi => verbs::openapi(),
         Verb::Healthcheck { url } => verbs::healthcheck(url).await,
     }
@@ -167,7 +176,9 @@ fn variables_help() -> String {
         // Writing to a String cannot fail.
         let _written = write!(help, "  {names}\n          {meaning} [default: {default}]\n");
     }
-    help.push_str("\nExit codes: 0 done, 1 failed, 2 a bad flag or setting, 3 no PostgreSQL server to embed.\n");
+    help.push_str(
+        "\nExit codes: 0 done, 1 failed, 2 a bad flag or setting, 3 no PostgreSQL server to embed.\n",
+    );
     help
 }
 

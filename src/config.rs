@@ -6,7 +6,7 @@
 
 mod env;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub use env::{ConfigError, Env};
 use crate::auth::{ProjectKey, Role};
 
 /// Where `supabase start` listens, hence where existing scenarios and clients look.
-pub const DEFAULT_LISTEN: &str = "127.0.0.1:54321";
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 54321));
 /// PostgREST refuses shorter HS256 secrets too (`jwt-secret` since v13).
 const SECRET_MIN_CHARS: usize = 32;
 /// Default of `TICKET_ACTIVITY_WEBHOOK_BATCH`, as the original's.
@@ -65,6 +65,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The base URL that clients use, without a trailing slash (`SUPABASE_URL`).
     pub public_url: String,
+    /// How patient the server is with its clients.
+    pub http: HttpSettings,
     /// Which database, and how.
     pub database: DatabaseSettings,
     /// Keys and tokens.
@@ -73,6 +75,15 @@ pub struct Settings {
     pub webhook: WebhookSettings,
     /// The onboarding calls to and from Make.
     pub onboarding: OnboardingSettings,
+}
+
+/// How long a client may take to say what it wants.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// Time for a request's head to arrive.
+    pub head_timeout: Duration,
+    /// Time for a request's body to arrive.
+    pub body_timeout: Duration,
 }
 
 /// Which database, and how to talk to it.
@@ -139,12 +150,15 @@ impl Settings {
         let listen = match flags.listen {
             Some(listen) => listen,
             None => env
-                .parse(&["DROPWIRE_LISTEN"], "an address such as 127.0.0.1:54321", |v| v.parse().ok())?
-                .unwrap_or(DEFAULT_LISTEN.parse().expect("the default is an address")),
+                .parse(&["DROPWIRE_LISTEN"], "an address such as 127.0.0.1:54321", |v| {
+                    v.parse().ok()
+                })?
+                .unwrap_or(DEFAULT_LISTEN),
         };
         Ok(Self {
             listen,
             public_url: public_url(env, listen)?,
+            http: HttpSettings::load(env)?,
             database: DatabaseSettings::load(flags, env)?,
             auth: AuthSettings::load(env)?,
             webhook: WebhookSettings::load(flags, env)?,
@@ -155,24 +169,44 @@ impl Settings {
 
 fn public_url(env: &Env, listen: SocketAddr) -> Result<String, ConfigError> {
     let url = env.parse(&["SUPABASE_URL"], "an http or https URL", http_url)?;
-    Ok(url.map_or_else(|| format!("http://{listen}"), |u| u.as_str().trim_end_matches('/').to_owned()))
+    Ok(url.map_or_else(
+        || format!("http://{listen}"),
+        |u| u.as_str().trim_end_matches('/').to_owned(),
+    ))
 }
 
 fn http_url(value: &str) -> Option<Url> {
-    Url::parse(value.trim()).ok().filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host())
+    Url::parse(value.trim())
+        .ok()
+        .filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host())
+}
+
+impl HttpSettings {
+    fn load(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            head_timeout: env.millis("DROPWIRE_HTTP_HEAD_TIMEOUT_MS", 10_000, 1..=600_000)?,
+            body_timeout: env.millis("DROPWIRE_HTTP_BODY_TIMEOUT_MS", 30_000, 1..=600_000)?,
+        })
+    }
 }
 
 impl DatabaseSettings {
     fn load(flags: &Flags, env: &Env) -> Result<Self, ConfigError> {
-        let url = |names| env.secret(names, "a PostgreSQL URL: postgresql://user:password@host:5432/db", |v| {
-            (v.contains("://") || v.contains('=')).then_some(())
-        });
+        let url = |names| {
+            env.secret(
+                names,
+                "a PostgreSQL URL: postgresql://user:password@host:5432/db",
+                |v| (v.contains("://") || v.contains('=')).then_some(()),
+            )
+        };
         Ok(Self {
             url: url(&["DATABASE_URL", "SUPABASE_DB_URL"])?,
             login_url: url(&["DROPWIRE_DB_LOGIN_URL"])?,
             data_dir: match &flags.data_dir {
                 Some(dir) => dir.clone(),
-                None => env.text("DROPWIRE_DATA_DIR").map_or_else(|| env.default_data_dir(), PathBuf::from),
+                None => env
+                    .text("DROPWIRE_DATA_DIR")
+                    .map_or_else(|| env.default_data_dir(), PathBuf::from),
             },
             bin_dir: env.text("DROPWIRE_POSTGRES_BIN").map(PathBuf::from),
             migrate: flags.migrate || env.flag("DROPWIRE_MIGRATE")?,
@@ -192,12 +226,24 @@ impl AuthSettings {
         )?;
         let mut keys = Vec::new();
         for (role, single, plural) in [
-            (Role::Anon, &["SUPABASE_ANON_KEY", "SUPABASE_PUBLISHABLE_KEY"], "SUPABASE_PUBLISHABLE_KEYS"),
-            (Role::ServiceRole, &["SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SECRET_KEY"], "SUPABASE_SECRET_KEYS"),
+            (
+                Role::Anon,
+                &["SUPABASE_ANON_KEY", "SUPABASE_PUBLISHABLE_KEY"],
+                "SUPABASE_PUBLISHABLE_KEYS",
+            ),
+            (
+                Role::ServiceRole,
+                &["SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SECRET_KEY"],
+                "SUPABASE_SECRET_KEYS",
+            ),
         ] {
             let listed = env.key_list(plural)?;
             let singles = single.iter().filter_map(|name| env.text(name));
-            keys.extend(singles.chain(listed).map(|key| ProjectKey::new(Secret::new(key), role)));
+            keys.extend(
+                singles
+                    .chain(listed)
+                    .map(|key| ProjectKey::new(Secret::new(key), role)),
+            );
         }
         Ok(Self { jwt_secret, keys })
     }
@@ -209,7 +255,11 @@ impl WebhookSettings {
         Ok(Self {
             batch: env.count("TICKET_ACTIVITY_WEBHOOK_BATCH", DEFAULT_BATCH, 1..=10_000)?,
             timeout: env.millis("TICKET_ACTIVITY_WEBHOOK_TIMEOUT_MS", 10_000, 1..=600_000)?,
-            max_backoff: env.millis("TICKET_ACTIVITY_WEBHOOK_MAX_BACKOFF_MS", 3_600_000, 1..=604_800_000)?,
+            max_backoff: env.millis(
+                "TICKET_ACTIVITY_WEBHOOK_MAX_BACKOFF_MS",
+                3_600_000,
+                1..=604_800_000,
+            )?,
             concurrency: env.count("DROPWIRE_WEBHOOK_CONCURRENCY", 16, 1..=1_000)?,
             poll: (!flags.no_dispatch && !env.flag("DROPWIRE_NO_DISPATCH")?).then_some(poll),
             allow_private: env.flag("DROPWIRE_WEBHOOK_ALLOW_PRIVATE")?,
@@ -221,9 +271,11 @@ impl WebhookSettings {
 impl OnboardingSettings {
     fn load(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
-            webhook_url: env.secret(&["MAKE_USER_ONBOARDING_WEBHOOK_URL"], "an http or https URL", |v| {
-                http_url(v).map(drop)
-            })?,
+            webhook_url: env.secret(
+                &["MAKE_USER_ONBOARDING_WEBHOOK_URL"],
+                "an http or https URL",
+                |v| http_url(v).map(drop),
+            )?,
             callback_token: env.text("MAKE_ONBOARDING_CALLBACK_TOKEN").map(Secret::new),
         })
     }
@@ -231,31 +283,125 @@ impl OnboardingSettings {
 
 /// The variables that the help text lists: name, default, meaning.
 pub const VARIABLES: &[(&str, &str, &str)] = &[
-    ("DATABASE_URL, SUPABASE_DB_URL", "embedded", "the owner's PostgreSQL URL (sslmode up to verify-full)"),
-    ("DROPWIRE_DB_LOGIN_URL", "made by Dropwire", "URL of the role that requests run as"),
-    ("DROPWIRE_DB_TRANSACTION_POOLER", "false", "true behind PgBouncer/Supavisor in transaction mode"),
+    (
+        "DATABASE_URL, SUPABASE_DB_URL",
+        "embedded",
+        "the owner's PostgreSQL URL (sslmode up to verify-full)",
+    ),
+    (
+        "DROPWIRE_DB_LOGIN_URL",
+        "made by Dropwire",
+        "URL of the role that requests run as",
+    ),
+    (
+        "DROPWIRE_DB_TRANSACTION_POOLER",
+        "false",
+        "true behind PgBouncer/Supavisor in transaction mode",
+    ),
     ("DROPWIRE_DB_POOL_SIZE", "20", "connections for requests"),
-    ("DROPWIRE_DB_POOL_TIMEOUT_MS", "10000", "longest wait for a free connection"),
-    ("DROPWIRE_MIGRATE", "false", "apply pending migrations when serving DATABASE_URL"),
-    ("DROPWIRE_LISTEN", DEFAULT_LISTEN, "address to listen on"),
-    ("DROPWIRE_DATA_DIR", "see --data-dir", "directory of the embedded database"),
-    ("DROPWIRE_POSTGRES_BIN", "searched", "directory with initdb and postgres"),
+    (
+        "DROPWIRE_DB_POOL_TIMEOUT_MS",
+        "10000",
+        "longest wait for a free connection",
+    ),
+    (
+        "DROPWIRE_MIGRATE",
+        "false",
+        "apply pending migrations when serving DATABASE_URL",
+    ),
+    ("DROPWIRE_LISTEN", "127.0.0.1:54321", "address to listen on"),
+    (
+        "DROPWIRE_HTTP_HEAD_TIMEOUT_MS",
+        "10000",
+        "time for a request's head to arrive",
+    ),
+    (
+        "DROPWIRE_HTTP_BODY_TIMEOUT_MS",
+        "30000",
+        "time for a request's body to arrive",
+    ),
+    (
+        "DROPWIRE_DATA_DIR",
+        "see --data-dir",
+        "directory of the embedded database",
+    ),
+    (
+        "DROPWIRE_POSTGRES_BIN",
+        "searched",
+        "directory with initdb and postgres",
+    ),
     ("SUPABASE_URL", "http://LISTEN", "the base URL that clients use"),
-    ("SUPABASE_JWT_SECRET, JWT_SECRET", "kept in the data directory", "HS256 secret, at least 32 characters"),
-    ("SUPABASE_ANON_KEY, SUPABASE_SERVICE_ROLE_KEY", "signed by the secret", "legacy keys to accept as they are"),
-    ("SUPABASE_PUBLISHABLE_KEY, SUPABASE_SECRET_KEY", "none", "sb_… keys to accept; …_KEYS takes {\"name\":\"key\"}"),
-    ("TICKET_ACTIVITY_WEBHOOK_BATCH", "10", "entries per call of the dispatcher route"),
-    ("TICKET_ACTIVITY_WEBHOOK_TIMEOUT_MS", "10000", "time for one attempt"),
-    ("TICKET_ACTIVITY_WEBHOOK_MAX_BACKOFF_MS", "3600000", "cap of the backoff (30 s, doubling)"),
-    ("DROPWIRE_WEBHOOK_CONCURRENCY", "16", "deliveries under way at once"),
-    ("DROPWIRE_WEBHOOK_ALLOW_PRIVATE", "false", "allow http and private addresses, for tests"),
-    ("DROPWIRE_DISPATCH_POLL_MS", "1000", "pause of the built-in dispatcher when idle"),
-    ("DROPWIRE_NO_DISPATCH", "false", "no built-in dispatcher, as --no-dispatch"),
-    ("DROPWIRE_DISPATCH_REQUIRE_SERVICE_ROLE", "false", "the dispatcher route takes the service_role key only"),
-    ("MAKE_USER_ONBOARDING_WEBHOOK_URL", "none", "Make's hook for onboarding requests"),
-    ("MAKE_ONBOARDING_CALLBACK_TOKEN", "service_role key", "bearer token of the onboarding callback"),
+    (
+        "SUPABASE_JWT_SECRET, JWT_SECRET",
+        "kept in the data directory",
+        "HS256 secret, at least 32 characters",
+    ),
+    (
+        "SUPABASE_ANON_KEY, SUPABASE_SERVICE_ROLE_KEY",
+        "signed by the secret",
+        "legacy keys to accept as they are",
+    ),
+    (
+        "SUPABASE_PUBLISHABLE_KEY, SUPABASE_SECRET_KEY",
+        "none",
+        "sb_… keys to accept; …_KEYS takes {\"name\":\"key\"}",
+    ),
+    (
+        "TICKET_ACTIVITY_WEBHOOK_BATCH",
+        "10",
+        "entries per call of the dispatcher route",
+    ),
+    (
+        "TICKET_ACTIVITY_WEBHOOK_TIMEOUT_MS",
+        "10000",
+        "time for one attempt",
+    ),
+    (
+        "TICKET_ACTIVITY_WEBHOOK_MAX_BACKOFF_MS",
+        "3600000",
+        "cap of the backoff (30 s, doubling)",
+    ),
+    (
+        "DROPWIRE_WEBHOOK_CONCURRENCY",
+        "16",
+        "deliveries under way at once",
+    ),
+    (
+        "DROPWIRE_WEBHOOK_ALLOW_PRIVATE",
+        "false",
+        "allow http and private addresses, for tests",
+    ),
+    (
+        "DROPWIRE_DISPATCH_POLL_MS",
+        "1000",
+        "pause of the built-in dispatcher when idle",
+    ),
+    (
+        "DROPWIRE_NO_DISPATCH",
+        "false",
+        "no built-in dispatcher, as --no-dispatch",
+    ),
+    (
+        "DROPWIRE_DISPATCH_REQUIRE_SERVICE_ROLE",
+        "false",
+        "the dispatcher route takes the service_role key only",
+    ),
+    (
+        "MAKE_USER_ONBOARDING_WEBHOOK_URL",
+        "none",
+        "Make's hook for onboarding requests",
+    ),
+    (
+        "MAKE_ONBOARDING_CALLBACK_TOKEN",
+        "service_role key",
+        "bearer token of the onboarding callback",
+    ),
     ("DROPWIRE_LOG", "info", "log filter, as tracing's EnvFilter"),
-    ("DROPWIRE_LOG_FORMAT", "text on a terminal, else json", "text or json"),
+    (
+        "DROPWIRE_LOG_FORMAT",
+        "text on a terminal, else json",
+        "text or json",
+    ),
 ];
 
 #[cfg(test)]
@@ -285,7 +431,10 @@ mod tests {
             ("DATABASE_URL", "postgresql://a"),
             ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
             ("SUPABASE_ANON_KEY", "anon-key"),
-            ("SUPABASE_SECRET_KEYS", r#"{"default":"sb_secret_x","other":"sb_secret_y"}"#),
+            (
+                "SUPABASE_SECRET_KEYS",
+                r#"{"default":"sb_secret_x","other":"sb_secret_y"}"#,
+            ),
         ])
         .unwrap();
         assert_eq!(settings.database.url.unwrap().expose(), "postgresql://a");
@@ -309,8 +458,13 @@ mod tests {
 
     #[test]
     fn a_bad_secret_is_masked() {
-        let error = load(&[("SUPABASE_JWT_SECRET", "hunter2")]).unwrap_err().to_string();
-        assert!(error.starts_with("SUPABASE_JWT_SECRET: `***` is not allowed"), "{error}");
+        let error = load(&[("SUPABASE_JWT_SECRET", "hunter2")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("SUPABASE_JWT_SECRET: `***` is not allowed"),
+            "{error}"
+        );
         assert!(!error.contains("hunter2"));
     }
 

@@ -41,7 +41,9 @@ pub enum DatabaseError {
         source: std::io::Error,
     },
     /// The database lacks migrations that this binary needs.
-    #[error("the database lacks {0} migration(s) of this version; run `dropwire migrate`, or serve with --migrate")]
+    #[error(
+        "the database lacks {0} migration(s) of this version; run `dropwire migrate`, or serve with --migrate"
+    )]
     Pending(usize),
     /// Demo data could not be written.
     #[error("writing the demo data: {0}")]
@@ -76,7 +78,12 @@ impl Database {
             }
         }
         let pool = pool(&owner, &settings.database).await?;
-        Ok(Self { pool, owner, jwt_secret, embedded })
+        Ok(Self {
+            pool,
+            owner,
+            jwt_secret,
+            embedded,
+        })
     }
 
     /// Closes the pool and stops an embedded server.
@@ -108,9 +115,16 @@ pub async fn pool(owner: &Target, settings: &DatabaseSettings) -> Result<Pool, D
         Some(url) => Target::parse(url.expose())?,
         None => login::ensure(owner).await?,
     };
-    let statements = if settings.transaction_pooler { Statements::Unnamed } else { Statements::Prepared };
-    let pool_settings =
-        PoolSettings { max_size: settings.pool_size, wait_timeout: settings.pool_timeout, statements };
+    let statements = if settings.transaction_pooler {
+        Statements::Unnamed
+    } else {
+        Statements::Prepared
+    };
+    let pool_settings = PoolSettings {
+        max_size: settings.pool_size,
+        wait_timeout: settings.pool_timeout,
+        statements,
+    };
     Ok(Pool::new(&login, pool_settings)?)
 }
 
@@ -130,12 +144,19 @@ pub fn jwt_secret(settings: &Settings) -> Result<Secret, DatabaseError> {
 
 fn kept_secret(data_dir: &Path) -> Result<Secret, DatabaseError> {
     let path = data_dir.join("jwt-secret");
-    let failed = |source| DatabaseError::Secret { path: path.clone(), source };
+    let failed = |source| DatabaseError::Secret {
+        path: path.clone(),
+        source,
+    };
     std::fs::create_dir_all(data_dir).map_err(failed)?;
     // Written whole under another name and then linked, so that two starting processes agree on one secret.
     if !path.exists() {
         let draft = data_dir.join(format!("jwt-secret.{}", std::process::id()));
-        let secret = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        let secret = format!(
+            "{}{}",
+            uuid::Uuid::new_v4().simple(),
+            uuid::Uuid::new_v4().simple()
+        );
         let mut file = std::fs::OpenOptions::new()
             .write(true)
             .create(true)
@@ -143,11 +164,15 @@ fn kept_secret(data_dir: &Path) -> Result<Secret, DatabaseError> {
             .mode(0o600)
             .open(&draft)
             .map_err(failed)?;
-        file.write_all(secret.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        file.write_all(secret.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(failed)?;
         match std::fs::hard_link(&draft, &path) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(failed(error)),
             _ => std::fs::remove_file(&draft).map_err(failed)?,
         }
     }
-    std::fs::read_to_string(&path).map(|secret| Secret::new(secret.trim())).map_err(failed)
+    std::fs::read_to_string(&path)
+        .map(|secret| Secret::new(secret.trim()))
+        .map_err(failed)
 }

@@ -36,8 +36,14 @@ const POINT_WEBHOOK: &str = include_str!("../sql/dev/point_webhook.sql");
 /// Turns settings into those of `dev`: the local keys, and webhooks to this machine allowed.
 pub fn adapt(settings: &mut Settings) {
     settings.auth.jwt_secret = Some(Secret::new(JWT_SECRET));
-    settings.auth.keys.push(ProjectKey::new(Secret::new(PUBLISHABLE_KEY), Role::Anon));
-    settings.auth.keys.push(ProjectKey::new(Secret::new(SECRET_KEY), Role::ServiceRole));
+    settings
+        .auth
+        .keys
+        .push(ProjectKey::new(Secret::new(PUBLISHABLE_KEY), Role::Anon));
+    settings
+        .auth
+        .keys
+        .push(ProjectKey::new(Secret::new(SECRET_KEY), Role::ServiceRole));
     settings.webhook.allow_private = true;
 }
 
@@ -46,7 +52,10 @@ pub async fn seed(database: &Database, listen: SocketAddr) -> Result<(), Databas
     let owner = database.owner.connect().await?;
     owner.batch_execute(DEMO).await.map_err(DatabaseError::Seed)?;
     let inbox = format!("http://{listen}{INBOX_PATH}");
-    owner.execute(POINT_WEBHOOK, &[&inbox]).await.map_err(DatabaseError::Seed)?;
+    owner
+        .execute(POINT_WEBHOOK, &[&inbox])
+        .await
+        .map_err(DatabaseError::Seed)?;
     Ok(())
 }
 

@@ -34,15 +34,23 @@ struct Function {
 }
 
 const FUNCTIONS: [Function; 2] = [
-    Function { name: telegram_webhook::NAME, dialect: telegram_webhook::DIALECT },
-    Function { name: ticket_activity_webhook::NAME, dialect: ticket_activity_webhook::DIALECT },
+    Function {
+        name: telegram_webhook::NAME,
+        dialect: telegram_webhook::DIALECT,
+    },
+    Function {
+        name: ticket_activity_webhook::NAME,
+        dialect: ticket_activity_webhook::DIALECT,
+    },
 ];
 
 /// Request headers that browsers may send; the original's list, and the one it lacked.
 const ALLOWED_HEADERS: &str = "authorization, x-client-info, apikey, content-type, idempotency-key";
 
 /// The OpenAPI service of all functions.
-pub fn service(public_url: &str) -> OpenApiService<(telegram_webhook::Api, ticket_activity_webhook::Api), ()> {
+pub fn service(
+    public_url: &str,
+) -> OpenApiService<(telegram_webhook::Api, ticket_activity_webhook::Api), ()> {
     OpenApiService::new(
         (telegram_webhook::Api, ticket_activity_webhook::Api),
         "Dropwire functions",
@@ -60,29 +68,20 @@ pub fn service(public_url: &str) -> OpenApiService<(telegram_webhook::Api, ticke
 /// Everything below `/functions/v1`.
 pub fn endpoint(state: AppState) -> impl Endpoint {
     let service = service(&state.settings.public_url);
-    poem::Route::new().nest("/", service).data(state.clone()).around(move |functions, req| {
+    service.data(state.clone()).around(move |functions, req| {
         let state = state.clone();
         async move { Ok::<_, poem::Error>(finish(gate(&state, functions, req).await)) }
     })
 }
 
 async fn gate<E: Endpoint>(state: &AppState, functions: Arc<E>, mut req: Request) -> Response {
-    if req.method() == Method::OPTIONS {
-        return "ok".into_response();
-    }
-    // What follows the name belongs to the function, as in Supabase's edge runtime.
-    let name = req.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
-    let Some(function) = FUNCTIONS.iter().find(|f| f.name == name) else {
-        let body = json!({"code": "NOT_FOUND", "message": "Requested function was not found"});
-        return poem::web::Json(body).with_status(StatusCode::NOT_FOUND).into_response();
+    let (function, context) = match admit(state, &req) {
+        Ok(admitted) => admitted,
+        Err(turned_away) => {
+            body::discard(&mut req, state.settings.http.body_timeout);
+            return turned_away.respond();
+        }
     };
-    let context = match gateway::authenticate(&req, &state.verifier) {
-        Ok(context) => context,
-        Err(refusal) => return unauthorized(refusal),
-    };
-    if req.method() != Method::POST {
-        return FunctionError::MethodNotAllowed.respond(function.dialect);
-    }
     req.extensions_mut().insert(context);
     *req.uri_mut() = path_only(function.name);
     match functions.call(req).await {
@@ -91,13 +90,67 @@ async fn gate<E: Endpoint>(state: &AppState, functions: Arc<E>, mut req: Request
     }
 }
 
-fn path_only(name: &'static str) -> Uri {
-    Uri::builder().path_and_query(format!("/{name}")).build().unwrap_or_default()
+/// A request that ends at the gate.
+enum TurnedAway {
+    /// A browser asks before it sends.
+    Preflight,
+    /// No such function.
+    Unknown,
+    /// No key, or one that does not verify.
+    Unauthorized(GatewayError),
+    /// The function takes POST only.
+    Method(Dialect),
 }
 
-fn unauthorized(refusal: GatewayError) -> Response {
-    let body = json!({"code": 401, "message": refusal.to_string()});
-    poem::web::Json(body).with_status(StatusCode::UNAUTHORIZED).into_response()
+impl TurnedAway {
+    fn respond(self) -> Response {
+        match self {
+            Self::Preflight => "ok".into_response(),
+            Self::Unknown => {
+                let body = json!({"code": "NOT_FOUND", "message": "Requested function was not found"});
+                poem::web::Json(body)
+                    .with_status(StatusCode::NOT_FOUND)
+                    .into_response()
+            }
+            Self::Unauthorized(refusal) => {
+                let body = json!({"code": 401, "message": refusal.to_string()});
+                poem::web::Json(body)
+                    .with_status(StatusCode::UNAUTHORIZED)
+                    .into_response()
+            }
+            Self::Method(dialect) => FunctionError::MethodNotAllowed.respond(dialect),
+        }
+    }
+}
+
+fn admit(state: &AppState, req: &Request) -> Result<(&'static Function, AuthContext), TurnedAway> {
+    if req.method() == Method::OPTIONS {
+        return Err(TurnedAway::Preflight);
+    }
+    // What follows the name belongs to the function, as in Supabase's edge runtime.
+    let name = req
+        .uri()
+        .path()
+        .trim_start_matches('/')
+        .split('/')
+        .next()
+        .unwrap_or_default();
+    let function = FUNCTIONS
+        .iter()
+        .find(|f| f.name == name)
+        .ok_or(TurnedAway::Unknown)?;
+    let context = gateway::authenticate(req, &state.verifier).map_err(TurnedAway::Unauthorized)?;
+    if req.method() != Method::POST {
+        return Err(TurnedAway::Method(function.dialect));
+    }
+    Ok((function, context))
+}
+
+fn path_only(name: &'static str) -> Uri {
+    Uri::builder()
+        .path_and_query(format!("/{name}"))
+        .build()
+        .unwrap_or_default()
 }
 
 /// Our own errors carry their response; anything else is the framework's, and not for callers to read.
@@ -113,10 +166,19 @@ fn answer_error(error: poem::Error, dialect: Dialect) -> Response {
 fn finish(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED_HEADERS));
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static(ALLOWED_HEADERS),
+    );
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("POST, OPTIONS"),
+    );
     // The original answers plain `application/json`.
-    if headers.get(CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/json")) {
+    if headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|v| v.as_bytes().starts_with(b"application/json"))
+    {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     response
@@ -128,7 +190,9 @@ pub struct Caller(pub AuthContext);
 impl<'a> FromRequest<'a> for Caller {
     async fn from_request(req: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
         let context = req.extensions().get::<AuthContext>().cloned();
-        context.map(Self).ok_or_else(|| poem::Error::from_status(StatusCode::UNAUTHORIZED))
+        context
+            .map(Self)
+            .ok_or_else(|| poem::Error::from_status(StatusCode::UNAUTHORIZED))
     }
 }
 
@@ -143,7 +207,10 @@ struct GatewayRefusal {
 
 impl poem_openapi::types::Example for GatewayRefusal {
     fn example() -> Self {
-        Self { code: 401, message: GatewayError::Missing.to_string() }
+        Self {
+            code: 401,
+            message: GatewayError::Missing.to_string(),
+        }
     }
 }
 
@@ -153,7 +220,10 @@ fn documented<T: Type>(status: u16, description: &'static str) -> MetaResponse {
         description,
         status: Some(status),
         status_range: None,
-        content: vec![MetaMediaType { content_type: "application/json", schema: T::schema_ref() }],
+        content: vec![MetaMediaType {
+            content_type: "application/json",
+            schema: T::schema_ref(),
+        }],
         headers: vec![],
     }
 }
@@ -169,7 +239,9 @@ impl<T: poem_openapi::types::ToJSON> IntoResponse for Success<T> {
 
 impl<T: Type + poem_openapi::types::ToJSON> ApiResponse for Success<T> {
     fn meta() -> MetaResponses {
-        MetaResponses { responses: vec![documented::<T>(200, "Done")] }
+        MetaResponses {
+            responses: vec![documented::<T>(200, "Done")],
+        }
     }
 
     fn register(registry: &mut Registry) {
@@ -196,7 +268,10 @@ pub struct Failure<F> {
 
 impl<F> From<FunctionError> for Failure<F> {
     fn from(error: FunctionError) -> Self {
-        Self { error, function: std::marker::PhantomData }
+        Self {
+            error,
+            function: std::marker::PhantomData,
+        }
     }
 }
 
@@ -208,9 +283,14 @@ impl<F: Failures> From<Failure<F>> for poem::Error {
 
 impl<F: Failures> ApiResponse for Failure<F> {
     fn meta() -> MetaResponses {
-        let mut responses: Vec<_> =
-            F::STATUSES.iter().map(|(status, text)| documented::<F::Body>(*status, text)).collect();
-        responses.push(documented::<GatewayRefusal>(401, "No key, or one that does not verify"));
+        let mut responses: Vec<_> = F::STATUSES
+            .iter()
+            .map(|(status, text)| documented::<F::Body>(*status, text))
+            .collect();
+        responses.push(documented::<GatewayRefusal>(
+            401,
+            "No key, or one that does not verify",
+        ));
         MetaResponses { responses }
     }
 

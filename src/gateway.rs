@@ -25,7 +25,10 @@ pub enum GatewayError {
 
 /// Verifies the request's key or token.
 pub fn authenticate(req: &Request, verifier: &Verifier) -> Result<AuthContext, GatewayError> {
-    let authorization = req.headers().get(AUTHORIZATION).map(|v| v.to_str().unwrap_or_default());
+    let authorization = req
+        .headers()
+        .get(AUTHORIZATION)
+        .map(|v| v.to_str().unwrap_or_default());
     let token = match (authorization.map(bearer), api_key(req)) {
         (Some(Some(token)), _) => token.to_owned(),
         (_, Some(key)) => key,
@@ -49,10 +52,16 @@ fn bearer(authorization: &str) -> Option<&str> {
 }
 
 fn api_key(req: &Request) -> Option<String> {
-    let header = req.headers().get("apikey").and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let header = req
+        .headers()
+        .get("apikey")
+        .and_then(|v| v.to_str().ok())
+        .map(str::to_owned);
     let query = || {
         let query = req.uri().query()?;
-        url::form_urlencoded::parse(query.as_bytes()).find(|(k, _)| k == "apikey").map(|(_, v)| v.into_owned())
+        url::form_urlencoded::parse(query.as_bytes())
+            .find(|(k, _)| k == "apikey")
+            .map(|(_, v)| v.into_owned())
     };
     header.or_else(query).filter(|key| !key.is_empty())
 }
@@ -91,7 +100,10 @@ mod tests {
 
     #[test]
     fn the_scheme_is_case_insensitive() {
-        assert_eq!(ask("/", &[("authorization", &format!("bearer {}", token("anon")))]), Ok(Role::Anon));
+        assert_eq!(
+            ask("/", &[("authorization", &format!("bearer {}", token("anon")))]),
+            Ok(Role::Anon)
+        );
     }
 
     #[test]
@@ -104,16 +116,31 @@ mod tests {
 
     #[test]
     fn an_opaque_key_works_as_bearer_too() {
-        assert_eq!(ask("/", &[("authorization", "Bearer sb_secret_b")]), Ok(Role::ServiceRole));
-        assert_eq!(ask("/", &[("authorization", "Bearer sb_secret_x")]), Err(GatewayError::Invalid));
+        assert_eq!(
+            ask("/", &[("authorization", "Bearer sb_secret_b")]),
+            Ok(Role::ServiceRole)
+        );
+        assert_eq!(
+            ask("/", &[("authorization", "Bearer sb_secret_x")]),
+            Err(GatewayError::Invalid)
+        );
     }
 
     #[test]
     fn no_key_a_malformed_header_and_garbage_are_told_apart() {
         assert_eq!(ask("/", &[]), Err(GatewayError::Missing));
-        assert_eq!(ask("/", &[("authorization", "Basic dTpw")]), Err(GatewayError::Format));
-        assert_eq!(ask("/", &[("authorization", "Bearer")]), Err(GatewayError::Format));
-        assert_eq!(ask("/", &[("authorization", "Bearer nonsense")]), Err(GatewayError::Invalid));
+        assert_eq!(
+            ask("/", &[("authorization", "Basic dTpw")]),
+            Err(GatewayError::Format)
+        );
+        assert_eq!(
+            ask("/", &[("authorization", "Bearer")]),
+            Err(GatewayError::Format)
+        );
+        assert_eq!(
+            ask("/", &[("authorization", "Bearer nonsense")]),
+            Err(GatewayError::Invalid)
+        );
         assert_eq!(ask("/", &[("apikey", "nonsense")]), Err(GatewayError::Invalid));
     }
 

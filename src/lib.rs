@@ -36,6 +36,7 @@ pub mod config;
 pub mod database;
 pub mod dev;
 pub mod egress;
+pub mod error;
 pub mod functions;
 pub mod gateway;
 pub mod http;

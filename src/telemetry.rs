@@ -12,7 +12,11 @@ const DEFAULT_FILTER: &str = "info,poem=warn";
 /// Starts logging as the environment asks.
 pub fn init(env: &Env) -> Result<(), ConfigError> {
     let filter = env
-        .parse(&["DROPWIRE_LOG"], "a filter such as info or dropwire=debug", |v| EnvFilter::try_new(v).ok())?
+        .parse(
+            &["DROPWIRE_LOG"],
+            "a filter such as info or dropwire=debug",
+            |v| EnvFilter::try_new(v).ok(),
+        )?
         .unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER));
     let json = env
         .parse(&["DROPWIRE_LOG_FORMAT"], "text or json", |v| match v {
@@ -21,9 +25,15 @@ pub fn init(env: &Env) -> Result<(), ConfigError> {
             _ => None,
         })?
         .unwrap_or_else(|| !std::io::stderr().is_terminal());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // A second start in one process (tests) keeps the first one's logs.
-    let started = if json { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
+    let started = if json {
+        builder.json().flatten_event(true).try_init()
+    } else {
+        builder.try_init()
+    };
     drop(started);
     Ok(())
 }

@@ -240,7 +240,8 @@ comment on column public.tickets.executor_id is
 create index idx_tickets_executor_profile_id on public.tickets (executor_profile_id);
 create index idx_tickets_tenant_id on public.tickets (tenant_id);
 -- An executor's load is counted on every assignment, and most tickets are closed.
-create index idx_tickets_executor_open on public.tickets (executor_profile_id) where status in ('open', 'in-progress');
+create index idx_tickets_executor_open on public.tickets (executor_profile_id)
+  where status in ('open', 'in-progress') and executor_profile_id is not null;
 
 create table public.ticket_activities (
   id uuid primary key default gen_random_uuid(),

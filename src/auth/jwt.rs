@@ -39,7 +39,11 @@ impl Verifier {
         // Supabase's own verification ignores `aud`; `exp` is checked where it is present.
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        Self { key: DecodingKey::from_secret(secret.expose().as_bytes()), validation, keys }
+        Self {
+            key: DecodingKey::from_secret(secret.expose().as_bytes()),
+            validation,
+            keys,
+        }
     }
 
     /// The holder of an opaque key.
@@ -60,7 +64,11 @@ impl Verifier {
     /// The bearer of a token.
     pub fn verify(&self, token: &str) -> Result<AuthContext, JwtError> {
         let claims = jsonwebtoken::decode::<Map<String, Value>>(token, &self.key, &self.validation)?.claims;
-        let role = claims.get("role").and_then(Value::as_str).and_then(Role::from_name).ok_or(JwtError::Role)?;
+        let role = claims
+            .get("role")
+            .and_then(Value::as_str)
+            .and_then(Role::from_name)
+            .ok_or(JwtError::Role)?;
         Ok(AuthContext { role, claims })
     }
 }
@@ -68,7 +76,11 @@ impl Verifier {
 /// Signs any claims with the project's secret.
 pub fn sign(secret: &Secret, claims: &Value) -> Result<String, JwtError> {
     let key = EncodingKey::from_secret(secret.expose().as_bytes());
-    Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key)?)
+    Ok(jsonwebtoken::encode(
+        &Header::new(Algorithm::HS256),
+        claims,
+        &key,
+    )?)
 }
 
 /// Mints a long-lived key in the form of Supabase's legacy keys.
@@ -98,7 +110,10 @@ mod tests {
     }
 
     fn verifier() -> Verifier {
-        Verifier::new(&secret(), vec![ProjectKey::new(Secret::new("sb_secret_abc"), Role::ServiceRole)])
+        Verifier::new(
+            &secret(),
+            vec![ProjectKey::new(Secret::new("sb_secret_abc"), Role::ServiceRole)],
+        )
     }
 
     fn verify(claims: &Value) -> Result<AuthContext, JwtError> {
@@ -132,8 +147,12 @@ mod tests {
     #[test]
     fn alg_none_and_other_algorithms_are_refused() {
         let body = URL_SAFE_NO_PAD.encode(r#"{"role":"service_role"}"#);
-        for header in [r#"{"alg":"none"}"#, r#"{"alg":"None","typ":"JWT"}"#, r#"{"alg":"RS256"}"#, r#"{"alg":"ES256"}"#]
-        {
+        for header in [
+            r#"{"alg":"none"}"#,
+            r#"{"alg":"None","typ":"JWT"}"#,
+            r#"{"alg":"RS256"}"#,
+            r#"{"alg":"ES256"}"#,
+        ] {
             let token = format!("{}.{body}.", URL_SAFE_NO_PAD.encode(header));
             assert!(verifier().verify(&token).is_err(), "{header}");
         }
@@ -147,26 +166,41 @@ mod tests {
 
     #[test]
     fn another_secret_or_a_changed_claim_is_refused() {
-        let foreign = sign(&Secret::new("another-secret-of-thirty-two-characters"), &json!({"role": "anon"}));
+        let foreign = sign(
+            &Secret::new("another-secret-of-thirty-two-characters"),
+            &json!({"role": "anon"}),
+        );
         assert!(verifier().verify(&foreign.unwrap()).is_err());
 
         let token = sign(&secret(), &json!({"role": "anon"})).unwrap();
         let (head, rest) = token.split_once('.').unwrap();
         let (_, signature) = rest.split_once('.').unwrap();
-        let forged = format!("{head}.{}.{signature}", URL_SAFE_NO_PAD.encode(r#"{"role":"service_role"}"#));
+        let forged = format!(
+            "{head}.{}.{signature}",
+            URL_SAFE_NO_PAD.encode(r#"{"role":"service_role"}"#)
+        );
         assert!(verifier().verify(&forged).is_err());
     }
 
     #[test]
     fn an_opaque_key_is_compared_as_a_whole() {
-        assert_eq!(verifier().verify_key("sb_secret_abc").unwrap().role, Role::ServiceRole);
+        assert_eq!(
+            verifier().verify_key("sb_secret_abc").unwrap().role,
+            Role::ServiceRole
+        );
         assert!(verifier().verify_key("sb_secret_ab").is_none());
         assert!(verifier().verify_key("sb_secret_abcd").is_none());
     }
 
     #[test]
     fn minted_keys_verify() {
-        let key = mint_key(&secret(), Role::ServiceRole, chrono::Utc::now(), chrono::Duration::days(1)).unwrap();
+        let key = mint_key(
+            &secret(),
+            Role::ServiceRole,
+            chrono::Utc::now(),
+            chrono::Duration::days(1),
+        )
+        .unwrap();
         assert_eq!(verifier().verify(&key).unwrap().role, Role::ServiceRole);
     }
 
@@ -174,6 +208,9 @@ mod tests {
     fn the_well_known_local_keys_verify_with_the_well_known_secret() {
         let verifier = Verifier::new(&Secret::new(crate::dev::JWT_SECRET), Vec::new());
         assert_eq!(verifier.verify(crate::dev::ANON_KEY).unwrap().role, Role::Anon);
-        assert_eq!(verifier.verify(crate::dev::SERVICE_ROLE_KEY).unwrap().role, Role::ServiceRole);
+        assert_eq!(
+            verifier.verify(crate::dev::SERVICE_ROLE_KEY).unwrap().role,
+            Role::ServiceRole
+        );
     }
 }

@@ -72,13 +72,17 @@ pub(super) async fn serve(flags: Flags) -> Result<(), VerbError> {
 pub(super) async fn dev(flags: Flags) -> Result<(), VerbError> {
     let mut settings = begin(&flags)?;
     if !settings.listen.ip().is_loopback() {
-        let allowed = "a loopback address: the keys of `dropwire dev` are public; use `dropwire serve` elsewhere";
+        let allowed =
+            "a loopback address: the keys of `dropwire dev` are public; use `dropwire serve` elsewhere";
         return Err(ConfigError::new("--listen", settings.listen.to_string(), allowed).into());
     }
     if let Some(url) = &settings.database.url
-        && !crate::pg::connect::Target::parse(url.expose()).map_err(DatabaseError::from)?.is_local()
+        && !crate::pg::connect::Target::parse(url.expose())
+            .map_err(DatabaseError::from)?
+            .is_local()
     {
-        let allowed = "a database on this machine: `dropwire dev` writes demo data; unset it for the embedded one";
+        let allowed =
+            "a database on this machine: `dropwire dev` writes demo data; unset it for the embedded one";
         return Err(ConfigError::new("DATABASE_URL", "***", allowed).into());
     }
     if flags.data_dir.is_none() {
@@ -122,7 +126,11 @@ pub(super) async fn migrate(flags: Flags) -> Result<(), VerbError> {
         writeln!(out, "applied {name}")?;
     }
     if report.applied.is_empty() {
-        writeln!(out, "nothing to do: all {} migrations are applied", report.already)?;
+        writeln!(
+            out,
+            "nothing to do: all {} migrations are applied",
+            report.already
+        )?;
     }
     Ok(())
 }
@@ -142,8 +150,13 @@ pub(super) async fn dispatch(flags: Flags) -> Result<(), VerbError> {
     Ok(())
 }
 
-pub(super) fn keys(flags: Flags, role: Option<Role>, sub: Option<uuid::Uuid>, days: u32) -> Result<(), VerbError> {
-    let settings = Settings::load(&flags, &Env::from_process())?;
+pub(super) fn keys(
+    flags: &Flags,
+    role: Option<Role>,
+    sub: Option<uuid::Uuid>,
+    days: u32,
+) -> Result<(), VerbError> {
+    let settings = Settings::load(flags, &Env::from_process())?;
     let secret = database::jwt_secret(&settings)?;
     let (now, lifetime) = (Utc::now(), Duration::days(days.into()));
     let mut out = std::io::stdout().lock();
@@ -157,7 +170,11 @@ pub(super) fn keys(flags: Flags, role: Option<Role>, sub: Option<uuid::Uuid>, da
         }
         (Some(role), None) => writeln!(out, "{}", jwt::mint_key(&secret, role, now, lifetime)?)?,
         (None, _) => {
-            writeln!(out, "SUPABASE_ANON_KEY={}", jwt::mint_key(&secret, Role::Anon, now, lifetime)?)?;
+            writeln!(
+                out,
+                "SUPABASE_ANON_KEY={}",
+                jwt::mint_key(&secret, Role::Anon, now, lifetime)?
+            )?;
             let service = jwt::mint_key(&secret, Role::ServiceRole, now, lifetime)?;
             writeln!(out, "SUPABASE_SERVICE_ROLE_KEY={service}")?;
         }
@@ -174,9 +191,17 @@ pub(super) fn openapi() -> Result<(), VerbError> {
 pub(super) async fn healthcheck(url: Option<String>) -> Result<(), VerbError> {
     let settings = Settings::load(&Flags::default(), &Env::from_process())?;
     let base = url.unwrap_or_else(|| format!("http://{}", settings.listen));
-    let client = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(5)).build();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(std::time::Duration::from_secs(5))
+        .build();
     let answer = match client {
-        Ok(client) => client.get(format!("{}/ready", base.trim_end_matches('/'))).send().await,
+        Ok(client) => {
+            client
+                .get(format!("{}/ready", base.trim_end_matches('/')))
+                .send()
+                .await
+        }
         Err(error) => Err(error),
     };
     match answer {

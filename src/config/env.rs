@@ -22,7 +22,11 @@ pub struct ConfigError {
 impl ConfigError {
     /// A value that is not allowed.
     pub fn new(name: impl Into<String>, value: impl Into<String>, allowed: impl Into<String>) -> Self {
-        Self { name: name.into(), value: value.into(), allowed: allowed.into() }
+        Self {
+            name: name.into(),
+            value: value.into(),
+            allowed: allowed.into(),
+        }
     }
 }
 
@@ -42,7 +46,12 @@ impl Env {
 
     /// An environment of the given pairs.
     pub fn from_pairs(pairs: &[(&str, &str)]) -> Self {
-        Self(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+        Self(
+            pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
+        )
     }
 
     /// The value of `name`, unless it is absent or blank.
@@ -79,10 +88,12 @@ impl Env {
 
     /// A switch: true or false.
     pub(super) fn flag(&self, name: &str) -> Result<bool, ConfigError> {
-        let flag = self.parse(&[name], "true or false", |v| match v.trim().to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" => Some(true),
-            "false" | "0" | "no" | "off" => Some(false),
-            _ => None,
+        let flag = self.parse(&[name], "true or false", |v| {
+            match v.trim().to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => Some(true),
+                "false" | "0" | "no" | "off" => Some(false),
+                _ => None,
+            }
         })?;
         Ok(flag.unwrap_or(false))
     }
@@ -95,7 +106,9 @@ impl Env {
         range: RangeInclusive<usize>,
     ) -> Result<usize, ConfigError> {
         let allowed = format!("a whole number from {} to {}", range.start(), range.end());
-        let count = self.parse(&[name], &allowed, |v| v.trim().parse().ok().filter(|n| range.contains(n)))?;
+        let count = self.parse(&[name], &allowed, |v| {
+            v.trim().parse().ok().filter(|n| range.contains(n))
+        })?;
         Ok(count.unwrap_or(default))
     }
 
@@ -107,16 +120,22 @@ impl Env {
         range: RangeInclusive<u64>,
     ) -> Result<Duration, ConfigError> {
         let allowed = format!("milliseconds from {} to {}", range.start(), range.end());
-        let millis = self.parse(&[name], &allowed, |v| v.trim().parse().ok().filter(|n| range.contains(n)))?;
+        let millis = self.parse(&[name], &allowed, |v| {
+            v.trim().parse().ok().filter(|n| range.contains(n))
+        })?;
         Ok(Duration::from_millis(millis.unwrap_or(default)))
     }
 
     /// The keys in a JSON object `{"name":"key"}`, the form of `SUPABASE_SECRET_KEYS`.
     pub(super) fn key_list(&self, name: &str) -> Result<Vec<String>, ConfigError> {
-        let Some(value) = self.text(name) else { return Ok(Vec::new()) };
+        let Some(value) = self.text(name) else {
+            return Ok(Vec::new());
+        };
         serde_json::from_str::<HashMap<String, String>>(&value)
             .map(|keys| keys.into_values().collect())
-            .map_err(|_not_shown| ConfigError::new(name, "***", r#"a JSON object such as {"default":"sb_…"}"#))
+            .map_err(|_not_shown| {
+                ConfigError::new(name, "***", r#"a JSON object such as {"default":"sb_…"}"#)
+            })
     }
 
     /// Where the embedded database lives unless told otherwise: a place that the server's user can reach.
@@ -125,11 +144,15 @@ impl Env {
             return PathBuf::from("/var/lib/dropwire");
         }
         let share = self.text("XDG_DATA_HOME").map(PathBuf::from);
-        let home = self.text("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+        let home = self
+            .text("HOME")
+            .map(|home| PathBuf::from(home).join(".local/share"));
         share.or(home).unwrap_or_else(std::env::temp_dir).join("dropwire")
     }
 
     fn lookup<'n>(&self, names: &[&'n str]) -> Option<(&'n str, String)> {
-        names.iter().find_map(|name| self.text(name).map(|value| (*name, value)))
+        names
+            .iter()
+            .find_map(|name| self.text(name).map(|value| (*name, value)))
     }
 }

@@ -47,7 +47,12 @@ impl Inbox {
     }
 
     fn all(&self) -> Vec<Delivery> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
     }
 }
 
@@ -57,7 +62,7 @@ pub fn endpoint(inbox: Inbox) -> impl Endpoint + 'static {
 }
 
 #[handler]
-async fn receive(inbox: Data<&Inbox>, req: &Request, body: Body) -> Response {
+async fn receive(Data(inbox): Data<&Inbox>, req: &Request, body: Body) -> Response {
     let Ok(bytes) = body.into_bytes_limit(BODY_LIMIT).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
@@ -75,15 +80,20 @@ async fn receive(inbox: Data<&Inbox>, req: &Request, body: Body) -> Response {
 }
 
 #[handler]
-fn show(inbox: Data<&Inbox>, req: &Request) -> Response {
-    let wants_page = req.headers().get(ACCEPT).is_some_and(|accept| {
-        accept.to_str().unwrap_or_default().contains("text/html")
-    });
-    if wants_page { Html(page(&inbox.all())).into_response() } else { Json(inbox.all()).into_response() }
+fn show(Data(inbox): Data<&Inbox>, req: &Request) -> Response {
+    let wants_page = req
+        .headers()
+        .get(ACCEPT)
+        .is_some_and(|accept| accept.to_str().unwrap_or_default().contains("text/html"));
+    if wants_page {
+        Html(page(&inbox.all())).into_response()
+    } else {
+        Json(inbox.all()).into_response()
+    }
 }
 
 #[handler]
-fn empty(inbox: Data<&Inbox>) -> StatusCode {
+fn empty(Data(inbox): Data<&Inbox>) -> StatusCode {
     inbox.clear();
     StatusCode::NO_CONTENT
 }
@@ -96,8 +106,16 @@ fn page(deliveries: &[Delivery]) -> String {
     let mut rows = String::new();
     for delivery in deliveries.iter().rev() {
         let body: Value = serde_json::from_str(delivery.body.get()).unwrap_or_default();
-        let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or("–").to_owned();
-        let event = body.pointer("/latest_activity/comment").and_then(Value::as_str).unwrap_or("created");
+        let text = |pointer: &str| {
+            body.pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or("–")
+                .to_owned()
+        };
+        let event = body
+            .pointer("/latest_activity/comment")
+            .and_then(Value::as_str)
+            .unwrap_or("created");
         let pretty = serde_json::to_string_pretty(&body).unwrap_or_default();
         // Writing to a String cannot fail.
         let _written = write!(
@@ -113,11 +131,15 @@ fn page(deliveries: &[Delivery]) -> String {
     if rows.is_empty() {
         rows.push_str("<p>Nothing yet. Create a ticket; its webhooks appear here.</p>");
     }
-    PAGE.replace("{rows}", &rows).replace("{count}", &deliveries.len().to_string())
+    PAGE.replace("{rows}", &rows)
+        .replace("{count}", &deliveries.len().to_string())
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 const PAGE: &str = r#"<!doctype html>
@@ -140,7 +162,11 @@ mod tests {
 
     fn delivery(body: &str) -> Delivery {
         let body = RawValue::from_string(body.to_owned()).unwrap();
-        Delivery { received_at: String::new(), webhook_id: None, body }
+        Delivery {
+            received_at: String::new(),
+            webhook_id: None,
+            body,
+        }
     }
 
     #[test]

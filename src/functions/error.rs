@@ -5,6 +5,7 @@ use poem::http::header::{ALLOW, RETRY_AFTER};
 use poem::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::error::chain;
 use crate::pg::pool::PoolError;
 
 /// A refusal or failure of a function. The texts are a contract; the log gets the cause.
@@ -57,6 +58,9 @@ pub enum FunctionError {
     /// The queue could not be read.
     #[error("Failed to load queue entries")]
     QueueUnreadable,
+    /// The database refused the row, in its own words: a constraint or trigger of the operator's, perhaps.
+    #[error("{0}")]
+    Refused(String),
     /// The database is away or busy: try again.
     #[error("The database is unavailable, try again shortly")]
     Unavailable,
@@ -81,7 +85,7 @@ impl FunctionError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::QueueUnreadable | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::QueueUnreadable | Self::Refused(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -91,15 +95,21 @@ impl FunctionError {
         let status = self.status();
         let text = self.to_string();
         let body = match dialect {
-            Dialect::SuccessErrorStatus => json!({"success": false, "error": text, "status": status.as_u16()}),
+            Dialect::SuccessErrorStatus => {
+                json!({"success": false, "error": text, "status": status.as_u16()})
+            }
             Dialect::Error => json!({ "error": text }),
         };
         let mut response = poem::web::Json(body).with_status(status).into_response();
         if matches!(self, Self::MethodNotAllowed) {
-            response.headers_mut().insert(ALLOW, poem::http::HeaderValue::from_static("POST, OPTIONS"));
+            response
+                .headers_mut()
+                .insert(ALLOW, poem::http::HeaderValue::from_static("POST, OPTIONS"));
         }
         if matches!(self, Self::Unavailable) {
-            response.headers_mut().insert(RETRY_AFTER, poem::http::HeaderValue::from_static("1"));
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, poem::http::HeaderValue::from_static("1"));
         }
         response
     }
@@ -108,10 +118,10 @@ impl FunctionError {
 impl From<PoolError> for FunctionError {
     fn from(error: PoolError) -> Self {
         if error.is_unavailable() {
-            tracing::warn!(%error, "database unavailable");
+            tracing::warn!(error = chain(&error), "database unavailable");
             Self::Unavailable
         } else {
-            tracing::error!(%error, "database call failed");
+            tracing::error!(error = chain(&error), "database call failed");
             Self::Internal
         }
     }

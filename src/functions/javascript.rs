@@ -25,10 +25,18 @@ pub fn to_text(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(b) => b.to_string(),
-        Value::Number(n) => ryu_js::Buffer::new().format(n.as_f64().unwrap_or(f64::NAN)).to_owned(),
+        Value::Number(n) => ryu_js::Buffer::new()
+            .format(n.as_f64().unwrap_or(f64::NAN))
+            .to_owned(),
         Value::String(s) => s.clone(),
         Value::Array(items) => {
-            let text = |item: &Value| if item.is_null() { String::new() } else { to_text(item) };
+            let text = |item: &Value| {
+                if item.is_null() {
+                    String::new()
+                } else {
+                    to_text(item)
+                }
+            };
             items.iter().map(text).collect::<Vec<_>>().join(",")
         }
         Value::Object(_) => "[object Object]".to_owned(),
@@ -65,7 +73,18 @@ mod tests {
 
     #[test]
     fn zero_in_any_form_is_falsy_and_an_empty_array_is_not() {
-        assert!([json!(0), json!(0.0), json!(-0.0), json!(""), json!(false), Value::Null].iter().all(is_falsy));
+        assert!(
+            [
+                json!(0),
+                json!(0.0),
+                json!(-0.0),
+                json!(""),
+                json!(false),
+                Value::Null
+            ]
+            .iter()
+            .all(is_falsy)
+        );
         assert!(![json!("0"), json!([]), json!({}), json!(1)].iter().any(is_falsy));
     }
 }

@@ -89,7 +89,12 @@ pub struct TicketCreated {
 impl Example for TicketCreated {
     fn example() -> Self {
         let ticket_id = Uuid::from_u128(0x0b7f_6a3e_52c1_4b0e_9d7c_3f1a_2e4d_5c6b);
-        Self { success: true, ticket_id, ticket_number: "TKT-1234".to_owned(), status: 200 }
+        Self {
+            success: true,
+            ticket_id,
+            ticket_number: "TKT-1234".to_owned(),
+            status: 200,
+        }
     }
 }
 
@@ -106,7 +111,11 @@ pub struct TicketRefused {
 
 impl Example for TicketRefused {
     fn example() -> Self {
-        Self { success: false, error: FunctionError::MissingField("issue").to_string(), status: 400 }
+        Self {
+            success: false,
+            error: FunctionError::MissingField("issue").to_string(),
+            status: 400,
+        }
     }
 }
 
@@ -120,7 +129,10 @@ impl Failures for Api {
         (405, "Not POST"),
         (408, "The body did not arrive in time"),
         (413, "A body over 5 MB"),
-        (500, "An error of ours; the log has it under the answer's x-request-id"),
+        (
+            500,
+            "The database refused the ticket, or an error of ours; the log has it under the answer's x-request-id",
+        ),
         (503, "The database is away; try again after Retry-After"),
     ];
 }
@@ -147,14 +159,13 @@ impl Api {
 }
 
 async fn create(pool: &Pool, ticket: NewTicket) -> Result<TicketCreated, FunctionError> {
-    let lease = pool.get().await?;
-    let row = lease
+    let row = pool
         .query_one(
             CREATE,
             &[
                 (&ticket.tenant_id, Type::UUID),
                 (&ticket.chat_number, Type::TEXT),
-                (&ticket.chat_text, Type::TEXT),
+                (&ticket.chat_name, Type::TEXT),
                 (&ticket.issue, Type::TEXT),
                 (&ticket.location, Type::TEXT),
                 (&ticket.category, Type::TEXT),
@@ -166,8 +177,7 @@ async fn create(pool: &Pool, ticket: NewTicket) -> Result<TicketCreated, Functio
             ],
         )
         .await
-        .map_err(PoolError::from)?;
-    lease.done();
+        .map_err(refused)?;
     match row.get::<_, &str>("outcome") {
         "created" => Ok(TicketCreated {
             success: true,
@@ -176,6 +186,21 @@ async fn create(pool: &Pool, ticket: NewTicket) -> Result<TicketCreated, Functio
             status: 200,
         }),
         "user_inactive" => Err(FunctionError::UserInactive),
-        _ => Err(FunctionError::UserNotFound { chat_id: ticket.chat_text, tenant_id: ticket.tenant_text }),
+        _ => Err(FunctionError::UserNotFound {
+            chat_id: ticket.chat_text,
+            tenant_id: ticket.tenant_text,
+        }),
     }
+}
+
+/// Passes on what the database says to a row that it does not take, as the original does.
+fn refused(error: PoolError) -> FunctionError {
+    if let PoolError::Query(cause) = &error
+        && !error.is_unavailable()
+        && let Some(refusal) = cause.as_db_error()
+    {
+        tracing::error!(%refusal, "storing a ticket failed");
+        return FunctionError::Refused(refusal.message().to_owned());
+    }
+    error.into()
 }

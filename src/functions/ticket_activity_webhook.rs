@@ -12,6 +12,7 @@ use super::error::{Dialect, FunctionError};
 use super::{Caller, Failure, Failures, Success};
 use crate::app::AppState;
 use crate::auth::Role;
+use crate::error::chain;
 use crate::webhook::dispatch::Report;
 
 /// The function's name in its path.
@@ -48,7 +49,12 @@ impl DispatchReport {
 
 impl Example for DispatchReport {
     fn example() -> Self {
-        Self { processed: 3, delivered: 2, failed: 1, message: None }
+        Self {
+            processed: 3,
+            delivered: 2,
+            failed: 1,
+            message: None,
+        }
     }
 }
 
@@ -61,7 +67,9 @@ pub struct DispatchRefused {
 
 impl Example for DispatchRefused {
     fn example() -> Self {
-        Self { error: FunctionError::QueueUnreadable.to_string() }
+        Self {
+            error: FunctionError::QueueUnreadable.to_string(),
+        }
     }
 }
 
@@ -69,7 +77,10 @@ impl Failures for Api {
     type Body = DispatchRefused;
     const DIALECT: Dialect = DIALECT;
     const STATUSES: &'static [(u16, &'static str)] = &[
-        (403, "DROPWIRE_DISPATCH_REQUIRE_SERVICE_ROLE is set and the key is another"),
+        (
+            403,
+            "DROPWIRE_DISPATCH_REQUIRE_SERVICE_ROLE is set and the key is another",
+        ),
         (405, "Not POST"),
         (500, "The queue could not be read"),
     ];
@@ -80,7 +91,11 @@ impl Api {
     /// Sends the webhooks that are due
     ///
     /// Safe to call at any time and from several places at once. The request's body is ignored.
-    #[oai(path = "/ticket-activity-webhook", method = "post", operation_id = "ticketActivityWebhook")]
+    #[oai(
+        path = "/ticket-activity-webhook",
+        method = "post",
+        operation_id = "ticketActivityWebhook"
+    )]
     async fn drain(
         &self,
         state: Data<&AppState>,
@@ -107,10 +122,13 @@ impl Api {
             drop(guard);
             report
         });
-        let report = run.await.map_err(|_panicked| FunctionError::Internal)?.map_err(|error| {
-            tracing::error!(%error, "dispatcher run failed");
-            FunctionError::QueueUnreadable
-        })?;
+        let report = run
+            .await
+            .map_err(|_panicked| FunctionError::Internal)?
+            .map_err(|error| {
+                tracing::error!(error = chain(&error), "dispatcher run failed");
+                FunctionError::QueueUnreadable
+            })?;
         let message = (report.processed() == 0).then_some("No pending entries");
         Ok(Success(DispatchReport::new(report, message)))
     }

@@ -1,4 +1,4 @@
-//! Request ids, one log line a request, and the last net for panics and unrouted paths.
+//! Request ids, one log line a request, a bound on headers, and the last net for panics and unrouted paths.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -16,10 +16,15 @@ use uuid::Uuid;
 pub const REQUEST_ID: &str = "x-request-id";
 /// Longest id that is taken over from a caller.
 const ID_MAX_CHARS: usize = 128;
+/// Most bytes of headers that a request may have, four times what Node.js takes. hyper's own bounds are 100 headers
+/// and some 400 KB.
+const HEADERS_MAX_BYTES: usize = 64 * 1024;
 
 /// Wraps all routes.
 pub fn trace(routes: impl Endpoint + 'static) -> impl Endpoint + 'static {
-    routes.with(CatchPanic::new().with_handler(panicked)).around(answer)
+    routes
+        .with(CatchPanic::new().with_handler(panicked))
+        .around(answer)
 }
 
 async fn answer<E: Endpoint>(routes: Arc<E>, req: Request) -> poem::Result<Response> {
@@ -28,9 +33,16 @@ async fn answer<E: Endpoint>(routes: Arc<E>, req: Request) -> poem::Result<Respo
     let path = req.uri().path().to_owned();
     let started = Instant::now();
     let span = tracing::info_span!("request", id);
-    let mut response = match routes.call(req).instrument(span.clone()).await {
-        Ok(response) => response.into_response(),
-        Err(error) => unrouted(error),
+    let mut response = if headers_len(&req) > HEADERS_MAX_BYTES {
+        failure(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "Request header fields too large",
+        )
+    } else {
+        match routes.call(req).instrument(span.clone()).await {
+            Ok(response) => response.into_response(),
+            Err(error) => unrouted(error),
+        }
     };
     let status = response.status().as_u16();
     let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
@@ -41,6 +53,13 @@ async fn answer<E: Endpoint>(routes: Arc<E>, req: Request) -> poem::Result<Respo
     Ok(response)
 }
 
+fn headers_len(req: &Request) -> usize {
+    req.headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
+}
+
 fn panicked(_payload: Box<dyn Any + Send>) -> Response {
     tracing::error!("a request panicked");
     failure(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")
@@ -48,9 +67,9 @@ fn panicked(_payload: Box<dyn Any + Send>) -> Response {
 
 /// The caller's id where it is a plain one, else a new one.
 fn request_id(req: &Request) -> String {
-    let given = req.header(REQUEST_ID).filter(|id| {
-        !id.is_empty() && id.len() <= ID_MAX_CHARS && id.bytes().all(|b| b.is_ascii_graphic())
-    });
+    let given = req
+        .header(REQUEST_ID)
+        .filter(|id| !id.is_empty() && id.len() <= ID_MAX_CHARS && id.bytes().all(|b| b.is_ascii_graphic()));
     given.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
 }
 
@@ -60,7 +79,9 @@ fn unrouted(error: poem::Error) -> Response {
     }
     match error.status() {
         StatusCode::NOT_FOUND => failure(StatusCode::NOT_FOUND, "no Route matched with those values"),
-        status if status.is_client_error() => failure(status, status.canonical_reason().unwrap_or("Bad request")),
+        status if status.is_client_error() => {
+            failure(status, status.canonical_reason().unwrap_or("Bad request"))
+        }
         _ => {
             tracing::error!(%error, "request failed outside of its route");
             failure(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")
@@ -70,5 +91,7 @@ fn unrouted(error: poem::Error) -> Response {
 
 /// The gateway's error shape: `{"message":…}`.
 fn failure(status: StatusCode, message: &str) -> Response {
-    Json(json!({ "message": message })).with_status(status).into_response()
+    Json(json!({ "message": message }))
+        .with_status(status)
+        .into_response()
 }

@@ -5,11 +5,7 @@
 
 mod settings;
 
-use std::{
-    fmt::{self, Write as _},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use tokio::{
@@ -144,6 +140,19 @@ impl Target {
     /// Names the role that logs in, when the string does; the operating system's user otherwise.
     pub fn user(&self) -> Option<&str> {
         self.config.get_user()
+    }
+
+    /// Tells whether every host is this machine: a unix socket, `localhost`, or a loopback address.
+    pub fn is_local(&self) -> bool {
+        self.config.get_hosts().iter().all(|host| match host {
+            config::Host::Unix(_) => true,
+            config::Host::Tcp(name) if name == "localhost" => true,
+            config::Host::Tcp(name) => name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+        }) && self
+            .config
+            .get_hostaddrs()
+            .iter()
+            .all(std::net::IpAddr::is_loopback)
     }
 
     /// Says how far connections are protected.
@@ -307,23 +316,15 @@ where
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), "a database connection was lost");
+                    tracing::warn!(
+                        error = crate::error::chain(&error),
+                        "a database connection was lost"
+                    );
                     return;
                 }
             }
         }
     })
-}
-
-/// Joins an error and its causes; tokio-postgres' own texts say little without the cause.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        write!(text, ": {error}").ok();
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -413,4 +414,3 @@ mod tests {
         assert_eq!(target.config.get_application_name(), Some("dropwire"));
     }
 }
-impl Target { pub fn is_local(&self) -> bool { true } }

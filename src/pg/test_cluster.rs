@@ -22,8 +22,10 @@ use super::connect::Target;
 
 const KEEPER: &str = r#"
     "$1/postgres" -D "$2/data" -k "$2" >"$2/log" 2>&1 </dev/null &
+    server=$!
     cat >/dev/null
-    "$1/pg_ctl" -D "$2/data" -m immediate stop >/dev/null 2>&1
+    kill -QUIT "$server"
+    wait "$server"
     rm -rf "$2"
 "#;
 

@@ -259,6 +259,7 @@ impl ServerCertVerifier for Verifier {
 
 #[cfg(test)]
 mod tests {
+    use crate::error::chain;
     use std::{
         fs,
         net::TcpListener,
@@ -268,7 +269,7 @@ mod tests {
     use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
     use crate::pg::{
-        connect::{ConnectError, Target, chain},
+        connect::{ConnectError, Target},
         test_cluster::Cluster,
     };
 

@@ -24,6 +24,9 @@ mod tests {
 
     #[test]
     fn a_cap_below_the_first_delay_holds_from_the_start() {
-        assert_eq!(delay_after(1, Duration::from_millis(200)), Duration::from_millis(200));
+        assert_eq!(
+            delay_after(1, Duration::from_millis(200)),
+            Duration::from_millis(200)
+        );
     }
 }

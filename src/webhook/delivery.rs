@@ -37,7 +37,10 @@ pub(super) async fn attempt(egress: &Egress, claim: &Claim, timeout: Duration) -
         Ok(body) => body,
         Err(error) => return Outcome::Failed(format!("Building the payload: {error}")),
     };
-    match egress.post_json(url, headers(claim), Bytes::from(body.clone()), timeout).await {
+    match egress
+        .post_json(url, headers(claim), Bytes::from(body.clone()), timeout)
+        .await
+    {
         Ok(answer) => verdict(&answer, body),
         Err(error) => Outcome::Failed(error.to_string()),
     }
@@ -46,7 +49,10 @@ pub(super) async fn attempt(egress: &Egress, claim: &Claim, timeout: Duration) -
 /// The contract's body: the stored payload with the time of dispatch at its end.
 fn body(claim: &Claim, now: DateTime<Utc>) -> serde_json::Result<String> {
     let mut payload: Map<String, Value> = serde_json::from_str(claim.payload.as_deref().unwrap_or_default())?;
-    payload.insert("generated_at".to_owned(), now.to_rfc3339_opts(SecondsFormat::Millis, true).into());
+    payload.insert(
+        "generated_at".to_owned(),
+        now.to_rfc3339_opts(SecondsFormat::Millis, true).into(),
+    );
     serde_json::to_string(&payload)
 }
 

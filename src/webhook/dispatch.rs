@@ -18,6 +18,7 @@ use super::delivery::{self, Outcome};
 use super::queue::{Claim, Completion, Queue};
 use crate::config::WebhookSettings;
 use crate::egress::Egress;
+use crate::error::chain;
 use crate::pg::pool::{Pool, PoolError};
 
 /// How much longer than an attempt a lease lasts: room for the database calls around the POST.
@@ -167,7 +168,7 @@ impl Dispatcher {
                         }
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "claiming webhooks failed, trying again");
+                        tracing::warn!(error = chain(&error), "claiming webhooks failed, trying again");
                         pause = ERROR_PAUSE;
                     }
                 }
@@ -198,7 +199,10 @@ impl Dispatcher {
         let left: Vec<_> = self.lock_in_flight().drain().collect();
         match self.0.queue.release(&left).await {
             Ok(count) => tracing::info!(count, "handed unfinished webhooks back"),
-            Err(error) => tracing::warn!(%error, "unfinished webhooks stay claimed until their leases end"),
+            Err(error) => tracing::warn!(
+                error = chain(&error),
+                "unfinished webhooks stay claimed until their leases end"
+            ),
         }
     }
 
@@ -210,7 +214,8 @@ impl Dispatcher {
 
     async fn claim(&self, limit: usize) -> Result<Vec<Claim>, PoolError> {
         let claims = self.0.queue.claim(limit).await?;
-        self.lock_in_flight().extend(claims.iter().map(|claim| (claim.id, claim.claim_id)));
+        self.lock_in_flight()
+            .extend(claims.iter().map(|claim| (claim.id, claim.token)));
         Ok(claims)
     }
 
@@ -227,7 +232,9 @@ impl Dispatcher {
             match outcome {
                 Outcome::Delivered(payload) => {
                     report.delivered += 1;
-                    current = self.record_delivery(&claim, payload.as_deref(), budget.as_deref()).await;
+                    current = self
+                        .record_delivery(&claim, payload.as_deref(), budget.as_deref())
+                        .await;
                 }
                 Outcome::Failed(error) => {
                     report.failed += 1;
@@ -236,7 +243,7 @@ impl Dispatcher {
             }
             let mut in_flight = self.lock_in_flight();
             in_flight.remove(&claim.id);
-            in_flight.extend(current.iter().map(|next| (next.id, next.claim_id)));
+            in_flight.extend(current.iter().map(|next| (next.id, next.token)));
         }
         report
     }
@@ -262,7 +269,7 @@ impl Dispatcher {
             }
             Err(error) => {
                 // Made known to nobody but the receiver: the lease ends, and it is sent again with the same id.
-                tracing::error!(%error, queue.id = %claim.id, "recording a delivery failed");
+                tracing::error!(error = chain(&error), queue.id = %claim.id, "recording a delivery failed");
                 None
             }
         };
@@ -282,7 +289,9 @@ impl Dispatcher {
         match self.0.queue.fail(claim, error, delay).await {
             Ok(true) => {}
             Ok(false) => tracing::warn!(queue.id = %claim.id, "webhook failed after its lease ended"),
-            Err(error) => tracing::error!(%error, queue.id = %claim.id, "recording a failure failed"),
+            Err(error) => {
+                tracing::error!(error = chain(&error), queue.id = %claim.id, "recording a failure failed");
+            }
         }
     }
 
@@ -297,5 +306,9 @@ impl Dispatcher {
 
 /// Takes `count` from a budget; false, and nothing taken, when there is less.
 fn take(budget: &AtomicUsize, count: usize) -> bool {
-    budget.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(count)).is_ok()
+    budget
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
+            left.checked_sub(count)
+        })
+        .is_ok()
 }

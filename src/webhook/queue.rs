@@ -18,8 +18,8 @@ const RELEASE: &str = include_str!("../../sql/queue/release.sql");
 #[derive(Debug, Clone)]
 pub(super) struct Claim {
     pub id: Uuid,
-    /// Ties outcomes to this claim: who lost the lease changes nothing.
-    pub claim_id: Uuid,
+    /// The claim id: ties outcomes to this claim, so that who lost the lease changes nothing.
+    pub token: Uuid,
     pub ticket_id: Uuid,
     pub tenant_id: Uuid,
     /// Counted from 1, this one included.
@@ -34,10 +34,10 @@ pub(super) struct Claim {
 
 impl Claim {
     /// Reads the seven columns of `dropwire.webhook_claim` that begin at `first`.
-    fn read(row: &Row, first: usize, claim_id: Uuid) -> Self {
+    fn read(row: &Row, first: usize, token: Uuid) -> Self {
         Self {
             id: row.get(first),
-            claim_id,
+            token,
             ticket_id: row.get(first + 1),
             tenant_id: row.get(first + 2),
             attempt: row.get::<_, i32>(first + 3).unsigned_abs(),
@@ -66,18 +66,27 @@ pub(super) struct Queue {
 impl Queue {
     /// A queue whose claims last for `lease`.
     pub fn new(pool: Pool, lease: Duration) -> Self {
-        Self { pool, lease_secs: lease.as_secs_f64() }
+        Self {
+            pool,
+            lease_secs: lease.as_secs_f64(),
+        }
     }
 
     /// Claims up to `limit` due heads, at most one a ticket.
     pub async fn claim(&self, limit: usize) -> Result<Vec<Claim>, PoolError> {
         let claim_id = Uuid::new_v4();
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
-        let lease = self.pool.get().await?;
-        let rows = lease
-            .query(CLAIM, &[(&limit, Type::INT4), (&self.lease_secs, Type::FLOAT8), (&claim_id, Type::UUID)])
+        let rows = self
+            .pool
+            .query(
+                CLAIM,
+                &[
+                    (&limit, Type::INT4),
+                    (&self.lease_secs, Type::FLOAT8),
+                    (&claim_id, Type::UUID),
+                ],
+            )
             .await?;
-        lease.done();
         Ok(rows.iter().map(|row| Claim::read(row, 0, claim_id)).collect())
     }
 
@@ -89,52 +98,55 @@ impl Queue {
         follow: bool,
     ) -> Result<Completion, PoolError> {
         let next_claim = follow.then(Uuid::new_v4);
-        let lease = self.pool.get().await?;
-        let row = lease
+        let row = self
+            .pool
             .query_one(
                 COMPLETE,
                 &[
                     (&claim.id, Type::UUID),
-                    (&claim.claim_id, Type::UUID),
+                    (&claim.token, Type::UUID),
                     (&payload, Type::TEXT),
                     (&next_claim, Type::UUID),
                     (&self.lease_secs, Type::FLOAT8),
                 ],
             )
             .await?;
-        lease.done();
         let next = next_claim
             .filter(|_| row.get::<_, Option<Uuid>>(1).is_some())
             .map(|claim_id| Claim::read(&row, 1, claim_id));
-        Ok(Completion { held: row.get(0), next })
+        Ok(Completion {
+            held: row.get(0),
+            next,
+        })
     }
 
     /// Records a failed attempt, due again after `delay`; false when the claim had been lost.
     pub async fn fail(&self, claim: &Claim, error: &str, delay: Duration) -> Result<bool, PoolError> {
-        let lease = self.pool.get().await?;
-        let row = lease
+        let row = self
+            .pool
             .query_one(
                 FAIL,
                 &[
                     (&claim.id, Type::UUID),
-                    (&claim.claim_id, Type::UUID),
+                    (&claim.token, Type::UUID),
                     (&error, Type::TEXT),
                     (&delay.as_secs_f64(), Type::FLOAT8),
                 ],
             )
             .await?;
-        lease.done();
         Ok(row.get(0))
     }
 
     /// Hands entries back, due at once: pairs of entry and claim id. Answers how many were still ours.
     pub async fn release(&self, claims: &[(Uuid, Uuid)]) -> Result<i64, PoolError> {
         let (ids, claim_ids): (Vec<Uuid>, Vec<Uuid>) = claims.iter().copied().unzip();
-        let lease = self.pool.get().await?;
-        let row = lease
-            .query_one(RELEASE, &[(&ids, Type::UUID_ARRAY), (&claim_ids, Type::UUID_ARRAY)])
+        let row = self
+            .pool
+            .query_one(
+                RELEASE,
+                &[(&ids, Type::UUID_ARRAY), (&claim_ids, Type::UUID_ARRAY)],
+            )
             .await?;
-        lease.done();
         Ok(row.get(0))
     }
 }

@@ -1,10 +1,16 @@
 //! Contract tests: real HTTP, a real PostgreSQL, a real webhook sink. One file per feature.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 mod support;
 
+mod database_edge;
 mod events;
+mod gateway;
+mod http_edge;
 mod migrations;
 mod roles;
 mod rules;
 mod schema;
 mod story;
+mod telegram_webhook;

@@ -208,11 +208,25 @@ async fn service_role_is_served_by_policy_where_the_owner_could_not_let_it_bypas
 }
 
 #[tokio::test]
-async fn a_caller_s_temporary_types_do_not_run_with_the_owner_s_rights() {
+async fn a_caller_s_types_and_operators_do_not_run_with_the_owner_s_rights() {
     let sql = TestSql::with_rules().await;
+    // Found by a bare name, each would run code of the caller's choice; these merely refuse.
+    sql.run("create schema trap; grant usage on schema trap to service_role")
+        .await;
+    for kind in ["uuid", "text", "numeric"] {
+        sql.run(&format!(
+            "create function trap.equal(one {kind}, other {kind}) returns boolean language plpgsql as
+               $$ begin raise exception 'the trap for {kind} was entered'; end $$;
+             create operator trap.= (leftarg = {kind}, rightarg = {kind}, function = trap.equal)"
+        ))
+        .await;
+    }
     let login = sql.login().await;
-    // Looked up by a bare name, each of these would refuse every value, or run code of the caller's.
-    let domains = [
+    login
+        .batch_execute("set search_path = trap, pg_catalog, pg_temp")
+        .await
+        .unwrap();
+    for name in [
         "text",
         "uuid",
         "jsonb",
@@ -221,18 +235,15 @@ async fn a_caller_s_temporary_types_do_not_run_with_the_owner_s_rights() {
         "name",
         "tickets",
         "rules",
-    ];
-    for domain in domains {
-        let create = format!("create domain pg_temp.{domain} as pg_catalog.text check (false)");
-        login
-            .batch_execute(&format!("set role service_role; {create}"))
-            .await
-            .unwrap();
+    ] {
+        let create = format!("create domain pg_temp.{name} as pg_catalog.text check (false)");
+        login.batch_execute(&create).await.unwrap();
     }
     login
         .batch_execute(&format!(
-            "select dropwire.create_ticket_from_telegram('{TENANT}', '123456789', '123456789', 'Warm', 'Hall', 'HVAC', 'low',
-               'Maintenance', null, null, null);
+            "set role service_role;
+             select dropwire.create_ticket_from_telegram(
+               '{TENANT}', '123456789', '123456789', 'Warm', 'Hall', 'HVAC', 'low', 'Maintenance', null, null, null);
              update public.tickets set status = 'resolved';
              insert into public.ticket_activities (ticket_id, activity_type, metadata)
              select id, 'sla_change', '{{\"new_due_date\": \"2030-01-01\"}}' from public.tickets;
@@ -246,10 +257,14 @@ async fn a_caller_s_temporary_types_do_not_run_with_the_owner_s_rights() {
         json!([{"status": "success", "count": 3}])
     );
 
-    let unpinned = "select p.oid::regprocedure::text as name from pg_proc p
+    // What is not pinned has to qualify every name, types and operators included.
+    let unpinned = "select p.proname as name from pg_proc p
                      where p.pronamespace in ('public'::regnamespace, 'dropwire'::regnamespace) and p.prosecdef
                        and not coalesce(p.proconfig @> '{\"search_path=pg_catalog, pg_temp\"}', false)";
-    assert_eq!(sql.rows(unpinned).await, json!([]));
+    assert_eq!(
+        sql.rows(unpinned).await,
+        json!([{"name": "create_ticket_from_telegram"}])
+    );
 }
 
 #[tokio::test]

@@ -160,7 +160,7 @@ async fn later_rules_see_what_earlier_ones_did() {
         .rule(
             json!({"rule_type": "sla"}),
             &[when("priority", "critical")],
-            &[due.clone()],
+            std::slice::from_ref(&due),
         )
         .await;
     let relaxed = sql
@@ -400,7 +400,7 @@ async fn a_rule_that_is_being_deleted_does_not_fail_the_ticket() {
          values ('Leak', 'Leak', 'Plumbing', 'low', 'Maintenance', 'Hall', '{TENANT}')"
     );
     let creating = tokio::spawn(async move { creator.batch_execute(&insert).await });
-    sql.wait_for_lock().await;
+    sql.database.wait_for_lock().await;
     deleter.batch_execute("commit").await.unwrap();
     creating.await.unwrap().unwrap();
     assert_eq!(

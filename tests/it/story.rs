@@ -45,31 +45,55 @@ async fn make_creates_a_ticket_the_rules_run_and_make_hears_every_change_in_orde
     let sink = Sink::start().await;
     app.set_webhook(&sink.url).await;
 
-    let answer = app.call("telegram-webhook", dev::ANON_KEY, &ticket(&json!({"priority": "medium"}))).await;
+    let answer = app
+        .call(
+            "telegram-webhook",
+            dev::ANON_KEY,
+            &ticket(&json!({"priority": "medium"})),
+        )
+        .await;
     let ticket_id = answer.json()["ticket_id"].as_str().unwrap().to_owned();
     assert_eq!(
         answer.pair(),
-        (200, json!({"success": true, "ticket_id": ticket_id, "ticket_number": "TKT-1000", "status": 200}))
+        (
+            200,
+            json!({"success": true, "ticket_id": ticket_id, "ticket_number": "TKT-1000", "status": 200})
+        )
     );
 
     // The rules ran in the transaction that created the ticket: its outcome is there before anything is sent.
     let row = app
         .db
-        .query_one("select priority, due_date is not null, executor_profile_id::text from tickets", &[])
+        .query_one(
+            "select priority, due_date is not null, executor_profile_id::text from tickets",
+            &[],
+        )
         .await
         .unwrap();
     assert_eq!(row.get::<_, &str>(0), "critical");
     assert!(row.get::<_, bool>(1));
     assert_eq!(row.get::<_, &str>(2), "d0000000-0000-4000-8000-0000000000e1");
 
-    assert_eq!(app.drain().await, json!({"processed": 4, "delivered": 4, "failed": 0}));
+    assert_eq!(
+        app.drain().await,
+        json!({"processed": 4, "delivered": 4, "failed": 0})
+    );
     let webhooks = sink.wait_for(4).await;
 
     let expected = [
         None,
-        Some(("priority_change", "Priority changed from medium to critical".to_owned())),
-        Some(("sla_change", format!("SLA changed from none to {}", due_date(&webhooks[2])))),
-        Some(("reassignment", "Ticket assigned to executor d0000000-0000-4000-8000-0000000000e1".to_owned())),
+        Some((
+            "priority_change",
+            "Priority changed from medium to critical".to_owned(),
+        )),
+        Some((
+            "sla_change",
+            format!("SLA changed from none to {}", due_date(&webhooks[2])),
+        )),
+        Some((
+            "reassignment",
+            "Ticket assigned to executor d0000000-0000-4000-8000-0000000000e1".to_owned(),
+        )),
     ];
     for (webhook, expected) in webhooks.iter().zip(expected) {
         let body = &webhook.body;
@@ -78,14 +102,20 @@ async fn make_creates_a_ticket_the_rules_run_and_make_hears_every_change_in_orde
         assert_eq!(webhook.method, "POST");
         assert_eq!(webhook.text, body.to_string(), "compact JSON, keys in order");
 
-        let shape: Vec<_> = KEYS.into_iter().filter(|k| *k != "latest_activity" || expected.is_some()).collect();
+        let shape: Vec<_> = KEYS
+            .into_iter()
+            .filter(|k| *k != "latest_activity" || expected.is_some())
+            .collect();
         assert_eq!(keys(body), shape);
         assert_eq!(body["tenant_id"], TENANT);
         assert_eq!(body["tenant_name"], "ACME Facilities");
         assert_eq!(body["ticket_id"], ticket_id.as_str());
         assert_eq!(body["ticket_number"], "TKT-1000");
         assert_eq!(body["status"], "open");
-        assert_eq!(body["priority"], "critical", "Make sees the state after the rules");
+        assert_eq!(
+            body["priority"], "critical",
+            "Make sees the state after the rules"
+        );
         assert_eq!(body["title"], "AC not working in Building A");
         assert_eq!(body["description"], "AC not working in Building A");
         assert_eq!(body["location"], "Building A, Floor 3");
@@ -98,7 +128,10 @@ async fn make_creates_a_ticket_the_rules_run_and_make_hears_every_change_in_orde
 
         if let Some((kind, comment)) = expected {
             let activity = &body["latest_activity"];
-            assert_eq!(keys(activity), ["id", "type", "comment", "metadata", "created_at", "created_by"]);
+            assert_eq!(
+                keys(activity),
+                ["id", "type", "comment", "metadata", "created_at", "created_by"]
+            );
             assert_eq!(activity["type"], kind);
             assert_eq!(activity["comment"], comment);
             assert_eq!(activity["created_by"], Value::Null, "a rule's effect is nobody's");
@@ -111,8 +144,15 @@ async fn make_creates_a_ticket_the_rules_run_and_make_hears_every_change_in_orde
     );
 
     // What was sent is kept, and nothing is due any more.
-    assert_eq!(app.count("ticket_webhook_queue where status = 'delivered' and next_attempt_at is null").await, 4);
-    let stored = app.text("select payload::text from ticket_webhook_queue order by seq limit 1").await.unwrap();
+    assert_eq!(
+        app.count("ticket_webhook_queue where status = 'delivered' and next_attempt_at is null")
+            .await,
+        4
+    );
+    let stored = app
+        .text("select payload::text from ticket_webhook_queue order by seq limit 1")
+        .await
+        .unwrap();
     assert_eq!(serde_json::from_str::<Value>(&stored).unwrap(), webhooks[0].body);
     assert_eq!(
         app.drain().await,
@@ -122,7 +162,10 @@ async fn make_creates_a_ticket_the_rules_run_and_make_hears_every_change_in_orde
 }
 
 fn due_date(sla_change: &Received) -> String {
-    sla_change.body["latest_activity"]["metadata"]["new_due_date"].as_str().unwrap().to_owned()
+    sla_change.body["latest_activity"]["metadata"]["new_due_date"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 #[tokio::test]
@@ -133,8 +176,15 @@ async fn a_sink_that_fails_twice_sees_the_backoff_and_then_every_entry_once() {
     sink.reply([500, 503]);
     app.create_ticket(&json!({})).await;
 
-    assert_eq!(app.drain().await, json!({"processed": 1, "delivered": 0, "failed": 1}));
-    assert_eq!(app.drain().await["message"], "No pending entries", "not due before its backoff has passed");
+    assert_eq!(
+        app.drain().await,
+        json!({"processed": 1, "delivered": 0, "failed": 1})
+    );
+    assert_eq!(
+        app.drain().await["message"],
+        "No pending entries",
+        "not due before its backoff has passed"
+    );
     app.drain_all().await;
 
     let webhooks = sink.received();
@@ -144,11 +194,26 @@ async fn a_sink_that_fails_twice_sees_the_backoff_and_then_every_entry_once() {
         *seen.entry(webhook.webhook_id()).or_default() += 1;
     }
     assert_eq!(seen.len(), 4);
-    assert_eq!(seen[&webhooks[0].webhook_id()], 3, "the head is tried three times under one id");
+    assert_eq!(
+        seen[&webhooks[0].webhook_id()],
+        3,
+        "the head is tried three times under one id"
+    );
     for (earlier, later) in [(0, 1), (1, 2)] {
         assert!(webhooks[later].at - webhooks[earlier].at >= Duration::from_millis(400));
     }
-    let kinds: Vec<_> = webhooks[2..].iter().map(|w| w.body["latest_activity"]["type"].clone()).collect();
-    assert_eq!(kinds, [Value::Null, "priority_change".into(), "sla_change".into(), "reassignment".into()]);
+    let kinds: Vec<_> = webhooks[2..]
+        .iter()
+        .map(|w| w.body["latest_activity"]["type"].clone())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            Value::Null,
+            "priority_change".into(),
+            "sla_change".into(),
+            "reassignment".into()
+        ]
+    );
     app.stop().await;
 }

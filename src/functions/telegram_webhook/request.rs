@@ -6,7 +6,15 @@ use crate::functions::error::FunctionError;
 use crate::functions::javascript::{is_falsy, to_text, trim};
 
 /// In the order in which they are checked; the first failure answers.
-const REQUIRED: [&str; 7] = ["issue", "location", "category", "priority", "name", "chat_id", "tenant_id"];
+const REQUIRED: [&str; 7] = [
+    "issue",
+    "location",
+    "category",
+    "priority",
+    "name",
+    "chat_id",
+    "tenant_id",
+];
 const PRIORITIES: [&str; 4] = ["critical", "high", "medium", "low"];
 /// What `type` is when it is absent or empty.
 const DEFAULT_TYPE: &str = "Maintenance";
@@ -24,8 +32,10 @@ pub struct NewTicket {
     pub tenant_text: String,
     /// The chat id in a form that PostgreSQL's numeric reads.
     pub chat_number: String,
-    /// The chat id as it was sent, compared with `telegram_user_id`.
+    /// The chat id as it was sent, for the 404's text.
     pub chat_text: String,
+    /// The chat id without the quotes that may stand around it, compared with `telegram_user_id`.
+    pub chat_name: String,
     /// Becomes title and description.
     pub issue: String,
     /// Where it is.
@@ -52,7 +62,11 @@ pub fn parse(body: &[u8]) -> Result<NewTicket, FunctionError> {
         return Err(FunctionError::InvalidJson);
     }
     // To JavaScript, an array, a number or a string is an object without our fields.
-    let fields = if let Value::Object(fields) = value { fields } else { Map::new() };
+    let fields = if let Value::Object(fields) = value {
+        fields
+    } else {
+        Map::new()
+    };
     let fields = Fields(fields);
 
     for name in REQUIRED {
@@ -65,7 +79,10 @@ pub fn parse(body: &[u8]) -> Result<NewTicket, FunctionError> {
     let issue = fields.text("issue")?.unwrap_or_default();
     let location = fields.text("location")?.unwrap_or_default();
     let category = fields.text("category")?.unwrap_or_default();
-    let kind = fields.text("type")?.filter(|kind| !kind.is_empty()).unwrap_or_else(|| DEFAULT_TYPE.to_owned());
+    let kind = fields
+        .text("type")?
+        .filter(|kind| !kind.is_empty())
+        .unwrap_or_else(|| DEFAULT_TYPE.to_owned());
     let building = fields.text("building")?;
     let floor = fields.text("floor")?;
     let room = fields.text("room")?;
@@ -73,13 +90,15 @@ pub fn parse(body: &[u8]) -> Result<NewTicket, FunctionError> {
     let tenant_text = fields.printed("tenant_id");
     let tenant_id = tenant(&tenant_text).ok_or(FunctionError::InvalidTenantId)?;
     let chat_text = fields.printed("chat_id");
-    let chat_number = chat(&chat_text).ok_or(FunctionError::InvalidChatId)?;
+    let chat_name = unquoted(&chat_text).to_owned();
+    let chat_number = chat(&chat_name).ok_or(FunctionError::InvalidChatId)?;
 
     Ok(NewTicket {
         tenant_id,
         tenant_text,
         chat_number,
         chat_text,
+        chat_name,
         issue,
         location,
         category,
@@ -105,7 +124,11 @@ impl Fields {
             Some(Value::String(text)) => trim(text).is_empty(),
             Some(value) => is_falsy(value),
         };
-        if missing { Err(FunctionError::MissingField(name)) } else { Ok(()) }
+        if missing {
+            Err(FunctionError::MissingField(name))
+        } else {
+            Ok(())
+        }
     }
 
     /// A string, trimmed; `None` when absent or null.
@@ -144,10 +167,16 @@ fn tenant(text: &str) -> Option<uuid::Uuid> {
     uuid::Uuid::try_parse(&digits).ok().filter(|_| digits.len() == 32)
 }
 
-/// A chat id that PostgreSQL's `numeric` input takes, in decimal notation; quotes around it are taken off.
+/// A text without one pair of double quotes around it: the original's REST filter took them for its own.
+fn unquoted(text: &str) -> &str {
+    text.strip_prefix('"')
+        .and_then(|t| t.strip_suffix('"'))
+        .unwrap_or(text)
+}
+
+/// A chat id that PostgreSQL's `numeric` input takes, in decimal notation.
 fn chat(text: &str) -> Option<String> {
-    let unquoted = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
-    let number = unquoted.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\u{b}');
+    let number = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\u{b}');
     if number.len() > CHAT_ID_MAX_CHARS {
         return None;
     }
@@ -196,15 +225,34 @@ mod tests {
 
     #[test]
     fn falsy_bodies_and_broken_json_are_no_payload() {
-        for body in ["", "null", "false", "0", "-0.0", "\"\"", "{", "{\"a\":1}x", "\u{feff}{}", "\"\\ud800\""] {
-            assert_eq!(parse(body.as_bytes()).unwrap_err().to_string(), "Invalid JSON payload", "{body}");
+        for body in [
+            "",
+            "null",
+            "false",
+            "0",
+            "-0.0",
+            "\"\"",
+            "{",
+            "{\"a\":1}x",
+            "\u{feff}{}",
+            "\"\\ud800\"",
+        ] {
+            assert_eq!(
+                parse(body.as_bytes()).unwrap_err().to_string(),
+                "Invalid JSON payload",
+                "{body}"
+            );
         }
     }
 
     #[test]
     fn other_json_is_an_object_without_fields() {
         for body in ["[]", "7", "true", "\"text\"", "{}"] {
-            assert_eq!(parse(body.as_bytes()).unwrap_err().to_string(), "Missing required field: issue", "{body}");
+            assert_eq!(
+                parse(body.as_bytes()).unwrap_err().to_string(),
+                "Missing required field: issue",
+                "{body}"
+            );
         }
     }
 
@@ -220,19 +268,36 @@ mod tests {
 
     #[test]
     fn falsy_and_blank_values_are_missing() {
-        for value in [json!(null), json!(false), json!(0), json!(""), json!(" \t\u{a0}\u{feff}")] {
+        for value in [
+            json!(null),
+            json!(false),
+            json!(0),
+            json!(""),
+            json!(" \t\u{a0}\u{feff}"),
+        ] {
             for name in REQUIRED {
-                assert_eq!(with(name, value.clone()).unwrap_err(), format!("Missing required field: {name}"));
+                assert_eq!(
+                    with(name, value.clone()).unwrap_err(),
+                    format!("Missing required field: {name}")
+                );
             }
         }
     }
 
     #[test]
     fn texts_are_trimmed_and_must_be_strings() {
-        assert_eq!(with("issue", json!("\u{2003} leak \u{feff}")).unwrap().issue, "leak");
-        for name in ["issue", "location", "category", "type", "building", "floor", "room"] {
+        assert_eq!(
+            with("issue", json!("\u{2003} leak \u{feff}")).unwrap().issue,
+            "leak"
+        );
+        for name in [
+            "issue", "location", "category", "type", "building", "floor", "room",
+        ] {
             for value in [json!(5), json!(true), json!(["x"]), json!({})] {
-                assert_eq!(with(name, value).unwrap_err(), format!("Invalid field: {name} must be a string"));
+                assert_eq!(
+                    with(name, value).unwrap_err(),
+                    format!("Invalid field: {name} must be a string")
+                );
             }
             assert_eq!(
                 with(name, json!("a\0b")).unwrap_err(),
@@ -259,7 +324,13 @@ mod tests {
 
     #[test]
     fn priority_is_matched_exactly() {
-        for value in [json!("High"), json!(" high"), json!("urgent"), json!(1), json!(["high"])] {
+        for value in [
+            json!("High"),
+            json!(" high"),
+            json!("urgent"),
+            json!(1),
+            json!(["high"]),
+        ] {
             assert_eq!(
                 with("priority", value).unwrap_err(),
                 "Invalid priority. Must be one of: critical, high, medium, low"
@@ -287,24 +358,56 @@ mod tests {
             (json!(9_007_199_254_740_993_u64), "9007199254740992"),
             (json!("9007199254740993"), "9007199254740993"),
         ] {
-            assert_eq!(with("chat_id", sent.clone()).unwrap().chat_number, number, "{sent}");
+            assert_eq!(
+                with("chat_id", sent.clone()).unwrap().chat_number,
+                number,
+                "{sent}"
+            );
         }
-        for sent in [json!("abc"), json!("1)"), json!("1,id.neq.0"), json!("1e9999"), json!("."), json!("1 2"), json!({})]
-        {
-            assert_eq!(with("chat_id", sent.clone()).unwrap_err(), "Invalid chat_id", "{sent}");
+        for sent in [
+            json!("abc"),
+            json!("1)"),
+            json!("1,id.neq.0"),
+            json!("1e9999"),
+            json!("."),
+            json!("1 2"),
+            json!({}),
+        ] {
+            assert_eq!(
+                with("chat_id", sent.clone()).unwrap_err(),
+                "Invalid chat_id",
+                "{sent}"
+            );
         }
     }
 
     #[test]
     fn tenant_ids_are_read_as_postgresql_reads_uuid() {
         let plain: String = TENANT.chars().filter(|c| *c != '-').collect();
-        for sent in [TENANT.to_uppercase(), plain.clone(), format!("{{{TENANT}}}"), "6f96-19ff-8b86-d011-b42d-00cf-4fc9-64ff".to_owned()]
-        {
-            assert_eq!(with("tenant_id", json!(sent)).unwrap().tenant_id.to_string(), TENANT);
+        for sent in [
+            TENANT.to_uppercase(),
+            plain.clone(),
+            format!("{{{TENANT}}}"),
+            "6f96-19ff-8b86-d011-b42d-00cf-4fc9-64ff".to_owned(),
+        ] {
+            assert_eq!(
+                with("tenant_id", json!(sent)).unwrap().tenant_id.to_string(),
+                TENANT
+            );
         }
-        for sent in [format!(" {TENANT}"), "x".to_owned(), format!("{{{TENANT}"), format!("{plain}0"), format!("{TENANT}-"), "6f9-619ff8b86d011b42d00cf4fc964ff".to_owned()]
-        {
-            assert_eq!(with("tenant_id", json!(sent)).unwrap_err(), "Invalid tenant_id", "{sent}");
+        for sent in [
+            format!(" {TENANT}"),
+            "x".to_owned(),
+            format!("{{{TENANT}"),
+            format!("{plain}0"),
+            format!("{TENANT}-"),
+            "6f9-619ff8b86d011b42d00cf4fc964ff".to_owned(),
+        ] {
+            assert_eq!(
+                with("tenant_id", json!(sent)).unwrap_err(),
+                "Invalid tenant_id",
+                "{sent}"
+            );
         }
     }
 
@@ -319,6 +422,9 @@ mod tests {
     #[test]
     fn of_duplicate_keys_the_last_counts() {
         let body = guide().to_string().replacen('{', r#"{"issue":"first","#, 1);
-        assert_eq!(parse(body.as_bytes()).unwrap().issue, "AC not working in Building A");
+        assert_eq!(
+            parse(body.as_bytes()).unwrap().issue,
+            "AC not working in Building A"
+        );
     }
 }

@@ -171,7 +171,7 @@ async fn writers_of_one_ticket_take_turns_and_those_of_another_do_not_wait() {
         .unwrap();
     let waiting = comment(ticket, "second");
     let waiting = tokio::spawn(async move { second.batch_execute(&waiting).await });
-    sql.wait_for_lock().await;
+    sql.database.wait_for_lock().await;
     first
         .batch_execute(&format!("{}; commit", comment(ticket, "first again")))
         .await

@@ -1,4 +1,4 @@
-//! assign_executor by skill_match: who has the skill, who has room, who has the least to do, and who comes at once.
+//! `assign_executor` by `skill_match`: who has the skill, who has room, who has the least to do, who comes at once.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};

@@ -32,6 +32,26 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
     }
 
+    /// As [`Answer::pair`], once the headers are checked that every JSON answer of a function carries.
+    pub fn function_pair(&self) -> (u16, Value) {
+        assert_eq!(self.headers["content-type"], "application/json", "{self:?}");
+        self.assert_cors();
+        self.pair()
+    }
+
+    /// Asserts the CORS headers of a function's answers.
+    pub fn assert_cors(&self) {
+        let allowed = "authorization, x-client-info, apikey, content-type, idempotency-key";
+        for (name, value) in [
+            ("access-control-allow-origin", "*"),
+            ("access-control-allow-headers", allowed),
+            ("access-control-allow-methods", "POST, OPTIONS"),
+        ] {
+            let values: Vec<_> = self.headers.get_all(name).iter().collect();
+            assert_eq!(values, [value], "{name} of {self:?}");
+        }
+    }
+
     /// Status and body in one, for comparisons.
     pub fn pair(&self) -> (u16, Value) {
         (self.status.as_u16(), self.json())
@@ -57,9 +77,15 @@ impl TestApp {
 
     /// As [`TestApp::start`], with more variables of the environment.
     pub async fn with(variables: &[(&str, &str)]) -> Self {
-        let database = TestDatabase::migrated().await;
+        Self::on(TestDatabase::migrated().await, variables).await
+    }
+
+    /// As [`TestApp::with`], over a migrated database that the test chose.
+    pub async fn on(database: TestDatabase, variables: &[(&str, &str)]) -> Self {
         let db = database.target().connect().await.unwrap();
-        db.batch_execute(include_str!("../../../sql/dev/demo.sql")).await.unwrap();
+        db.batch_execute(include_str!("../../../sql/dev/demo.sql"))
+            .await
+            .unwrap();
         Self::over(database, db, variables).await
     }
 
@@ -82,12 +108,18 @@ impl TestApp {
         let app = App::start(settings, None).await.unwrap();
         let url = format!("http://{}", app.address);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { app: Some(app), database, db, http, url }
+        Self {
+            app: Some(app),
+            database,
+            db,
+            http,
+            url,
+        }
     }
 
     /// Another application over the same database: a second replica.
     pub async fn replica(&self, variables: &[(&str, &str)]) -> Self {
-        let database = TestDatabase { name: self.database.name.clone() };
+        let database = self.database.clone();
         let db = database.target().connect().await.unwrap();
         Self::over(database, db, variables).await
     }
@@ -100,14 +132,18 @@ impl TestApp {
     /// Points the demo tenant's webhook to `url`.
     pub async fn set_webhook(&self, url: &str) {
         self.db
-            .execute("update tenants set automation_webhook_url = $1 where id = $2", &[&url, &tenant()])
+            .execute(
+                "update tenants set automation_webhook_url = $1 where id = $2",
+                &[&url, &tenant()],
+            )
             .await
             .unwrap();
     }
 
     /// POSTs JSON to a function with a key.
     pub async fn call(&self, function: &str, key: &str, body: &Value) -> Answer {
-        self.send(function, reqwest::Method::POST, Some(key), body.to_string()).await
+        self.send(function, reqwest::Method::POST, Some(key), body.to_string())
+            .await
     }
 
     /// Any request to a function.
@@ -118,7 +154,10 @@ impl TestApp {
         key: Option<&str>,
         body: impl Into<reqwest::Body>,
     ) -> Answer {
-        let mut request = self.http.request(method, format!("{}/functions/v1/{function}", self.url)).body(body);
+        let mut request = self
+            .http
+            .request(method, format!("{}/functions/v1/{function}", self.url))
+            .body(body);
         if let Some(key) = key {
             request = request.bearer_auth(key);
         }
@@ -127,23 +166,34 @@ impl TestApp {
 
     /// Creates a ticket as Make does, with some fields changed; answers its id.
     pub async fn create_ticket(&self, changes: &Value) -> Uuid {
-        let answer = self.call("telegram-webhook", dev::ANON_KEY, &ticket(changes)).await;
+        let answer = self
+            .call("telegram-webhook", dev::ANON_KEY, &ticket(changes))
+            .await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json()["ticket_id"].as_str().unwrap().parse().unwrap()
     }
 
     /// One call of the dispatcher's route as cron makes it; answers its body.
     pub async fn drain(&self) -> Value {
-        let answer = self.call("ticket-activity-webhook", dev::SERVICE_ROLE_KEY, &json!({})).await;
+        let answer = self
+            .call("ticket-activity-webhook", dev::SERVICE_ROLE_KEY, &json!({}))
+            .await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json()
+    }
+
+    /// Waits until one of the application's statements waits for a lock that the test holds.
+    pub async fn wait_for_lock(&self) {
+        self.database.wait_for_lock().await;
     }
 
     /// Calls the dispatcher until nothing is left to deliver.
     pub async fn drain_all(&self) {
         for _ in 0..200 {
             self.drain().await;
-            let left: i64 = self.count("ticket_webhook_queue where status <> 'delivered'").await;
+            let left: i64 = self
+                .count("ticket_webhook_queue where status <> 'delivered'")
+                .await;
             if left == 0 {
                 return;
             }
@@ -154,7 +204,11 @@ impl TestApp {
 
     /// How many rows there are: `count("tickets where …")`.
     pub async fn count(&self, from: &str) -> i64 {
-        self.db.query_one(&format!("select count(*) from {from}"), &[]).await.unwrap().get(0)
+        self.db
+            .query_one(&format!("select count(*) from {from}"), &[])
+            .await
+            .unwrap()
+            .get(0)
     }
 
     /// One value of one row as text.
@@ -167,7 +221,11 @@ impl TestApp {
 pub async fn read(response: reqwest::Response) -> Answer {
     let status = response.status();
     let headers = response.headers().clone();
-    Answer { status, headers, text: response.text().await.unwrap() }
+    Answer {
+        status,
+        headers,
+        text: response.text().await.unwrap(),
+    }
 }
 
 /// The demo tenant's id.
@@ -185,6 +243,14 @@ pub fn ticket(changes: &Value) -> Value {
         body[name] = value.clone();
     }
     body
+}
+
+/// What telegram-webhook answers to a request that it refuses.
+pub fn refusal(status: u16, error: &str) -> (u16, Value) {
+    (
+        status,
+        json!({"success": false, "error": error, "status": status}),
+    )
 }
 
 /// A signed-in user's token.

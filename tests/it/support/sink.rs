@@ -72,14 +72,24 @@ impl Sink {
         let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.unwrap();
         let address = acceptor.local_addr()[0].as_socket_addr().copied().unwrap();
         let state = Arc::new(State::default());
-        let app = Route::new().at("/*path", take).at("/", take).data(Arc::clone(&state));
+        let app = Route::new()
+            .at("/*path", take)
+            .at("/", take)
+            .data(Arc::clone(&state));
         tokio::spawn(Server::new_with_acceptor(acceptor).run(app));
-        Self { state, url: format!("http://{address}/hook") }
+        Self {
+            state,
+            url: format!("http://{address}/hook"),
+        }
     }
 
     /// The replies to the next requests, in order; then 200 again.
     pub fn reply<R: Into<Reply>>(&self, replies: impl IntoIterator<Item = R>) {
-        self.state.replies.lock().unwrap().extend(replies.into_iter().map(Into::into));
+        self.state
+            .replies
+            .lock()
+            .unwrap()
+            .extend(replies.into_iter().map(Into::into));
     }
 
     /// The reply to every request that no [`Sink::reply`] covers; `None` is 200.
@@ -105,7 +115,11 @@ impl Sink {
             if received.len() >= count {
                 return received;
             }
-            assert!(began.elapsed() < PATIENCE, "{} of {count} webhooks came", received.len());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{} of {count} webhooks came",
+                received.len()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -126,11 +140,14 @@ async fn take(state: Data<&Arc<State>>, req: &Request, body: Vec<u8>) -> Respons
     let reply = next.or_else(|| state.default.lock().unwrap().clone());
     match reply {
         None => "Accepted".into_response(),
-        Some(Reply::Status(status, body)) => body.with_status(StatusCode::from_u16(status).unwrap()).into_response(),
-        Some(Reply::Redirect(status, location)) => ()
+        Some(Reply::Status(status, body)) => body
             .with_status(StatusCode::from_u16(status).unwrap())
-            .with_header("location", location)
             .into_response(),
+        Some(Reply::Redirect(status, location)) => {
+            ().with_status(StatusCode::from_u16(status).unwrap())
+                .with_header("location", location)
+                .into_response()
+        }
         Some(Reply::Slow(delay)) => {
             tokio::time::sleep(delay).await;
             "Accepted".into_response()

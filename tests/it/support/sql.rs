@@ -1,7 +1,5 @@
 //! A migrated database spoken to in plain SQL, as the owner or as one of the roles.
 
-use std::time::Duration;
-
 use dropwire::pg::login;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
@@ -66,19 +64,6 @@ impl TestSql {
         if let Err(error) = self.owner.batch_execute(statements).await {
             panic!("{statements}\n{:?}", error.as_db_error());
         }
-    }
-
-    /// Waits until somebody waits for a lock in this database.
-    pub async fn wait_for_lock(&self) {
-        let waiting =
-            "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        for _ in 0..1000 {
-            if !self.owner.query(waiting, &[]).await.unwrap().is_empty() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("nobody waits for a lock");
     }
 
     /// A query's rows as JSON objects.
