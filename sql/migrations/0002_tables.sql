@@ -188,6 +188,8 @@ comment on column public.executor_profiles.open_tickets_count is
   'What was last written, for display. The load that counts is taken from tickets.';
 comment on column public.executor_profiles.is_default_executor is
   'At most one per tenant: setting it clears the others.';
+-- Each assignment looks at the tenant's executors.
+create index idx_executor_profiles_tenant_id on public.executor_profiles (tenant_id);
 create index idx_executor_profiles_is_default_executor on public.executor_profiles (tenant_id, is_default_executor)
   where is_default_executor = true;
 
@@ -272,7 +274,7 @@ create table public.ticket_webhook_queue (
   payload jsonb,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
-  seq bigint generated always as identity unique,
+  seq bigint generated always as identity,
   origin text not null default 'client' check (origin in ('creation', 'trigger', 'client')),
   lease_expires_at timestamptz,
   claim_id uuid
@@ -299,6 +301,9 @@ comment on column public.ticket_webhook_queue.claim_id is
   'The claim that may record the outcome; another claim means the worker was too late.';
 create index ticket_webhook_queue_status_next_attempt_idx on public.ticket_webhook_queue (status, next_attempt_at);
 create index ticket_webhook_queue_tenant_idx on public.ticket_webhook_queue (tenant_id);
+-- What the dispatcher has to look at, oldest first. Delivered entries pile up and cost it nothing.
+create index ticket_webhook_queue_undelivered_seq_idx on public.ticket_webhook_queue (seq)
+  where status <> 'delivered';
 -- A ticket's entries in order: whether an earlier one is undelivered, which comes next, and the ticket's own delete.
 create index ticket_webhook_queue_ticket_seq_idx on public.ticket_webhook_queue (ticket_id, seq);
 -- Deleting a ticket deletes its activities one by one, and each looks here.
@@ -629,3 +634,21 @@ grant all on
   public.sla_configurations
 to service_role;
 grant all on sequence public.ticket_number_seq, public.ticket_webhook_queue_seq_seq to service_role;
+
+-- service_role sees everything: by its attribute, or, where the owner could not give it that (0001), by policy.
+do $$
+declare
+  guarded text;
+begin
+  if not (select rolbypassrls from pg_catalog.pg_roles where rolname = 'service_role') then
+    foreach guarded in array '{
+      tenants, designations, users, categories, priorities, executor_skill, executor_skills, executor_profiles,
+      executors, tickets, ticket_activities, ticket_webhook_queue, tenant_notifications, executor_ticket_sessions,
+      telegram_messages, rules, conditions, actions, rule_execution_logs, business_hours, holidays,
+      sla_configurations}'::text[]
+    loop
+      execute format('create policy "service_role sees everything" on public.%I to service_role using (true)', guarded);
+    end loop;
+  end if;
+end
+$$;

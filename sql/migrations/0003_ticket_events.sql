@@ -8,9 +8,13 @@
 -- Two transaction-local settings travel along the chain; both are empty outside of it:
 --   dropwire.origin  'trigger' while a trigger of ours writes an activity
 --   dropwire.actor   'rules' while the rule engine works: its effects are nobody's (created_by null)
+--
+-- Functions with the owner's rights run under `search_path = pg_catalog, pg_temp`. An empty path would not do: types
+-- are then looked up in the caller's temporary schema first, and a domain named text there, with a check constraint,
+-- would run the caller's code as the owner.
 
 create function public.generate_ticket_number() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   if coalesce(new.ticket_number, '') <> '' then
     return new;
@@ -32,13 +36,13 @@ create trigger set_ticket_number before insert on public.tickets
 
 -- An instant as the wire shows it: UTC, milliseconds, Z.
 create function dropwire.iso_instant(p_instant timestamptz) returns text
-language sql immutable parallel safe as $$
+language sql stable parallel safe as $$
   select pg_catalog.to_char(p_instant at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
 $$;
 
 -- The instant that a client wrote into an activity's metadata, null when it is none.
 create function dropwire.read_instant(p_text text) returns timestamptz
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   return p_text::timestamptz;
 exception when others then
@@ -49,7 +53,7 @@ $$;
 -- What an activity says changed, in one comparable form; null for activities that report no change.
 -- Instants are compared as instants: the dashboard writes them in another notation than we do.
 create function dropwire.activity_change(p_type text, p_metadata jsonb) returns text
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   select case p_type
     when 'status_change' then pg_catalog.jsonb_build_array(
       coalesce(p_metadata ->> 'old_status', p_metadata ->> 'previous_status'), p_metadata ->> 'new_status')::text
@@ -65,7 +69,7 @@ $$;
 
 -- Who is writing: the signed-in user, null for service keys, plain SQL and the rule engine.
 create function dropwire.current_actor() returns uuid
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select u.id from public.users u
    where u.id = auth.uid()
      and coalesce(pg_catalog.current_setting('dropwire.actor', true), '') <> 'rules'
@@ -74,7 +78,7 @@ $$;
 create function dropwire.record_change(
   p_ticket public.tickets, p_type text, p_comment text, p_metadata jsonb
 ) returns void
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform pg_catalog.set_config('dropwire.origin', 'trigger', true);
   insert into public.ticket_activities (ticket_id, tenant_id, activity_type, comment, created_by, metadata)
@@ -84,7 +88,7 @@ end
 $$;
 
 create function dropwire.ticket_changed() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_old text;
   v_new text;
@@ -135,8 +139,8 @@ begin
 end
 $$;
 
-create trigger trigger_ticket_changed
-  after update of status, priority, due_date, sla_due_date, executor_profile_id, executor_id on public.tickets
+-- Without a column list: that one goes by what the update names, not by what a trigger before this one sets.
+create trigger trigger_ticket_changed after update on public.tickets
   for each row
   when (old.status is distinct from new.status
      or old.priority is distinct from new.priority
@@ -147,7 +151,7 @@ create trigger trigger_ticket_changed
   execute function dropwire.ticket_changed();
 
 create function public.enqueue_ticket_activity_webhook() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_tenant_id uuid;
   v_origin text := coalesce(nullif(pg_catalog.current_setting('dropwire.origin', true), ''), 'client');
@@ -200,3 +204,8 @@ comment on function public.enqueue_ticket_activity_webhook() is
 
 create trigger trigger_enqueue_ticket_activity_webhook after insert on public.ticket_activities
   for each row execute function public.enqueue_ticket_activity_webhook();
+
+-- Whoever may execute a trigger function may attach it to a table of his own.
+revoke execute on function public.generate_ticket_number(), public.enqueue_ticket_activity_webhook()
+  from public, anon, authenticated;
+revoke execute on all functions in schema dropwire from public;

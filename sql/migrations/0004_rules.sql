@@ -7,7 +7,7 @@
 
 -- The document that field paths walk: the ticket with its complainant and the complainant's designation.
 create function dropwire.rule_context(p_ticket_id uuid) returns jsonb
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select pg_catalog.to_jsonb(t) || pg_catalog.jsonb_build_object('complainant',
            pg_catalog.to_jsonb(u) || pg_catalog.jsonb_build_object('designation', pg_catalog.to_jsonb(d)))
     from public.tickets t
@@ -18,13 +18,13 @@ $$;
 
 -- The text at a dot path such as complainant.designation.name or tags[0]; null when missing.
 create function dropwire.field_text(p_context jsonb, p_path text) returns text
-language sql immutable set search_path = '' as $$
+language sql immutable set search_path = pg_catalog, pg_temp as $$
   select p_context #>> pg_catalog.string_to_array(
     pg_catalog.replace(pg_catalog.replace(p_path, '[', '.'), ']', ''), '.')
 $$;
 
 create function dropwire.condition_holds(p_operator text, p_field text, p_values text[]) returns boolean
-language plpgsql immutable set search_path = '' as $$
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
   v_listed boolean;
 begin
@@ -48,7 +48,7 @@ $$;
 -- Whether the rule's conditions hold, and each condition's own result for the log. Conditions of one group (those
 -- without a group form one) are combined left to right by each one's AND/OR, groups by AND. No conditions: holds.
 create function dropwire.evaluate_rule(p_rule_id uuid, p_context jsonb, out matched boolean, out results jsonb)
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
   c public.conditions;
   v_holds boolean;
@@ -77,56 +77,61 @@ begin
 end
 $$;
 
--- The executors who may take the ticket by skill, with their load, least loaded first. A profile has the skills
--- listed, its category's id and its category's name; wanted are the rule's skills and the ticket's category.
+-- The executors with room for the ticket and a skill it wants, least loaded first. A profile has the skills listed,
+-- its category's id and its category's name; wanted are the rule's skills and the ticket's category.
 create function dropwire.skilled_executors(p_ticket_id uuid, p_skill_ids jsonb)
-returns table (profile_id uuid, user_id uuid, capacity int, load bigint)
-language sql stable security definer set search_path = '' as $$
-  select ep.id, ep.user_id, coalesce(ep.max_concurrent_tickets, 10), load.open_count
+returns table (profile_id uuid, user_id uuid, load bigint)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select ep.id, ep.user_id, load.open_count
     from public.tickets t
     join public.executor_profiles ep on ep.tenant_id = t.tenant_id and ep.availability_status = 'available'
     join public.users u on u.id = ep.user_id and u.is_active
     left join public.categories c on c.id = ep.category_id
    cross join lateral (
      select pg_catalog.count(*) as open_count from public.tickets o
-      where o.executor_profile_id = ep.id and o.status in ('open', 'in-progress')) load
+      where o.executor_profile_id = ep.id and o.status in ('open', 'in-progress') and o.id <> t.id) load
    where t.id = p_ticket_id
+     and (ep.max_concurrent_tickets <= 0 or load.open_count < coalesce(ep.max_concurrent_tickets, 10))
      and (ep.skills || ep.category_id)::text[] || pg_catalog.lower(c.name)
-      && (array(select pg_catalog.lower(s) from pg_catalog.jsonb_array_elements_text(coalesce(p_skill_ids, '[]')) s)
+      && (array(select pg_catalog.lower(s) from pg_catalog.jsonb_array_elements_text(
+            case when pg_catalog.jsonb_typeof(p_skill_ids) = 'array' then p_skill_ids else '[]' end) s)
           || t.category_id::text || pg_catalog.lower(t.category))
    order by load.open_count, ep.assigned_tickets_count, ep.id
 $$;
 
 -- Assigns the least loaded skilled executor with room; false when there is none.
 create function dropwire.assign_by_skill(p_ticket_id uuid, p_skill_ids jsonb) returns boolean
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  v_candidate record;
-  v_load bigint;
+  v_chosen record;
 begin
-  for v_candidate in select * from dropwire.skilled_executors(p_ticket_id, p_skill_ids) loop
-    -- Locked per executor, then counted again: a concurrent ticket may have taken the last place meanwhile.
-    perform from public.executor_profiles ep where ep.id = v_candidate.profile_id for no key update;
-    select pg_catalog.count(*) into v_load from public.tickets o
-     where o.executor_profile_id = v_candidate.profile_id and o.status in ('open', 'in-progress')
-       and o.id <> p_ticket_id;
-    continue when v_candidate.capacity > 0 and v_load >= v_candidate.capacity;
+  -- A tenant's assignments take turns until they commit: the loads below are then everybody's, so nobody is filled
+  -- beyond his capacity and the least loaded is the least loaded. Locks on the profiles themselves would be taken in
+  -- another order by each ticket, and deadlock.
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('dropwire.assign_by_skill ' || t.tenant_id, 0))
+     from public.tickets t
+    where t.id = p_ticket_id;
 
-    update public.tickets t
-       set executor_profile_id = v_candidate.profile_id, executor_id = v_candidate.user_id
-     where t.id = p_ticket_id;
+  select * into v_chosen from dropwire.skilled_executors(p_ticket_id, p_skill_ids) limit 1;
+  if not found then
+    return false;
+  end if;
+
+  update public.tickets t
+     set executor_profile_id = v_chosen.profile_id, executor_id = v_chosen.user_id
+   where t.id = p_ticket_id and t.executor_profile_id is distinct from v_chosen.profile_id;
+  if found then
     update public.executor_profiles ep
-       set assigned_tickets_count = ep.assigned_tickets_count + 1, open_tickets_count = v_load + 1
-     where ep.id = v_candidate.profile_id;
-    return true;
-  end loop;
-  return false;
+       set assigned_tickets_count = ep.assigned_tickets_count + 1, open_tickets_count = v_chosen.load + 1
+     where ep.id = v_chosen.profile_id;
+  end if;
+  return true;
 end
 $$;
 
 -- Carries out one action; what it returns goes into the log's actions_executed.
 create function dropwire.apply_action(p_ticket_id uuid, p_action public.actions) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_params jsonb := p_action.action_params;
   v_done boolean := true;
@@ -170,9 +175,25 @@ begin
 end
 $$;
 
+-- Writes one line of the execution log. For a rule that somebody has deleted meanwhile there is none to write, and
+-- its foreign key must not fail the ticket.
+create function dropwire.log_rule(
+  p_rule_id uuid, p_ticket_id uuid, p_status text, p_started timestamptz,
+  p_conditions jsonb default null, p_actions jsonb default null, p_error text default null
+) returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  insert into public.rule_execution_logs
+    (rule_id, ticket_id, execution_status, matched_conditions, actions_executed, error_message, execution_time_ms)
+  select r.id, p_ticket_id, p_status, p_conditions, p_actions, p_error,
+         (extract(epoch from pg_catalog.clock_timestamp() - p_started) * 1000)::int
+    from public.rules r
+   where r.id = p_rule_id
+     for key share
+$$;
+
 -- Runs the tenant's active rules for an event on a ticket. The engine's one entry.
 create function dropwire.run_rules(p_ticket_id uuid, p_tenant_id uuid, p_event text) returns void
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   r public.rules;
   a public.actions;
@@ -192,23 +213,21 @@ begin
     v_started := pg_catalog.clock_timestamp();
     begin
       v_verdict := dropwire.evaluate_rule(r.id, dropwire.rule_context(p_ticket_id));
-      continue when not v_verdict.matched;
+      if not v_verdict.matched then
+        perform dropwire.log_rule(r.id, p_ticket_id, 'skipped', v_started);
+        continue;
+      end if;
 
       v_actions := '[]';
       for a in select * from public.actions where rule_id = r.id order by step_order, id loop
         v_actions := v_actions || dropwire.apply_action(p_ticket_id, a);
       end loop;
-      insert into public.rule_execution_logs
-        (rule_id, ticket_id, execution_status, matched_conditions, actions_executed, execution_time_ms)
-      values (r.id, p_ticket_id, 'success', v_verdict.results, v_actions,
-        (extract(epoch from pg_catalog.clock_timestamp() - v_started) * 1000)::int);
+      perform dropwire.log_rule(r.id, p_ticket_id, 'success', v_started, v_verdict.results, v_actions);
       if r.stop_on_match then
         v_stopped := r.rule_type;
       end if;
     exception when others then
-      insert into public.rule_execution_logs (rule_id, ticket_id, execution_status, error_message, execution_time_ms)
-      values (r.id, p_ticket_id, 'failed', sqlerrm,
-        (extract(epoch from pg_catalog.clock_timestamp() - v_started) * 1000)::int);
+      perform dropwire.log_rule(r.id, p_ticket_id, 'failed', v_started, p_error => sqlerrm);
     end;
   end loop;
 
@@ -219,7 +238,7 @@ $$;
 -- A new ticket: its creation entry first, then the rules, whose activities queue behind it. Nobody else can see
 -- the ticket yet, so the entry needs no lock. Payloads are read when sent: Make sees the state after the rules.
 create function dropwire.ticket_created() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   if new.tenant_id is not null then
     insert into public.ticket_webhook_queue (ticket_id, tenant_id, origin)

@@ -5,6 +5,8 @@ pub mod cluster;
 pub mod program;
 pub mod raw;
 pub mod sink;
+pub mod sql;
 
 pub use app::{Answer, TestApp};
 pub use sink::Sink;
+pub use sql::TestSql;

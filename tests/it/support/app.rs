@@ -190,16 +190,7 @@ impl TestApp {
 
     /// Waits until one of the application's statements waits for a lock that the test holds.
     pub async fn wait_for_lock(&self) {
-        let watcher = self.database.target().connect().await.unwrap();
-        let waiting =
-            "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        for _ in 0..1000 {
-            if !watcher.query(waiting, &[]).await.unwrap().is_empty() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("no statement waits for a lock");
+        self.database.wait_for_lock().await;
     }
 
     /// Calls the dispatcher until nothing is left to deliver.

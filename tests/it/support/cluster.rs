@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use dropwire::pg::connect::Target;
 use dropwire::pg::server::{EmbeddedOptions, EmbeddedServer};
@@ -143,6 +144,20 @@ impl TestDatabase {
     /// The owner's connection settings.
     pub fn target(&self) -> Target {
         Target::from_config(with_database(&self.server, &self.name))
+    }
+
+    /// Waits until somebody in this database waits for a lock that the test holds.
+    pub async fn wait_for_lock(&self) {
+        let watcher = self.target().connect().await.unwrap();
+        let waiting =
+            "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        for _ in 0..1000 {
+            if !watcher.query(waiting, &[]).await.unwrap().is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("no statement waits for a lock");
     }
 
     /// The owner's connection URL.
