@@ -6,8 +6,11 @@
 pub mod body;
 pub mod error;
 mod javascript;
+pub mod signed_in;
 pub mod telegram_webhook;
 pub mod ticket_activity_webhook;
+pub mod user_onboarding_callback;
+pub mod user_onboarding_request;
 
 use std::sync::Arc;
 
@@ -17,7 +20,9 @@ use poem::http::header::{
 use poem::http::{HeaderValue, Method, StatusCode, Uri};
 use poem::{Endpoint, EndpointExt, FromRequest, IntoResponse, Request, RequestBody, Response};
 use poem_openapi::payload::Json;
-use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::registry::{
+    MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
+};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object, OpenApiService};
 use serde_json::json;
@@ -31,28 +36,53 @@ use error::{Dialect, FunctionError};
 struct Function {
     name: &'static str,
     dialect: Dialect,
+    /// Whether the gateway asks for a key of the project first; otherwise the function sees to its caller itself.
+    verify_jwt: bool,
 }
 
-const FUNCTIONS: [Function; 2] = [
+const FUNCTIONS: [Function; 4] = [
     Function {
         name: telegram_webhook::NAME,
         dialect: telegram_webhook::DIALECT,
+        verify_jwt: true,
     },
     Function {
         name: ticket_activity_webhook::NAME,
         dialect: ticket_activity_webhook::DIALECT,
+        verify_jwt: true,
+    },
+    Function {
+        name: user_onboarding_request::NAME,
+        dialect: user_onboarding_request::DIALECT,
+        verify_jwt: true,
+    },
+    Function {
+        name: user_onboarding_callback::NAME,
+        dialect: user_onboarding_callback::DIALECT,
+        verify_jwt: false,
     },
 ];
 
 /// Request headers that browsers may send; the original's list, and the one it lacked.
 const ALLOWED_HEADERS: &str = "authorization, x-client-info, apikey, content-type, idempotency-key";
 
+/// The operations of all functions.
+type Apis = (
+    telegram_webhook::Api,
+    ticket_activity_webhook::Api,
+    user_onboarding_request::Api,
+    user_onboarding_callback::Api,
+);
+
 /// The OpenAPI service of all functions.
-pub fn service(
-    public_url: &str,
-) -> OpenApiService<(telegram_webhook::Api, ticket_activity_webhook::Api), ()> {
+pub fn service(public_url: &str) -> OpenApiService<Apis, ()> {
     OpenApiService::new(
-        (telegram_webhook::Api, ticket_activity_webhook::Api),
+        (
+            telegram_webhook::Api,
+            ticket_activity_webhook::Api,
+            user_onboarding_request::Api,
+            user_onboarding_callback::Api,
+        ),
         "Dropwire functions",
         env!("CARGO_PKG_VERSION"),
     )
@@ -92,14 +122,15 @@ async fn gate<E: Endpoint>(state: &AppState, functions: Arc<E>, mut req: Request
             .with_status(StatusCode::NOT_FOUND)
             .into_response();
     };
-    let context = match gateway::authenticate(&req, &state.verifier) {
-        Ok(context) => context,
-        Err(refusal) => return unauthorized(refusal),
-    };
+    if function.verify_jwt {
+        match gateway::authenticate(&req, &state.verifier) {
+            Ok(context) => drop(req.extensions_mut().insert(context)),
+            Err(refusal) => return unauthorized(refusal),
+        }
+    }
     if req.method() != Method::POST {
         return FunctionError::MethodNotAllowed.respond(function.dialect);
     }
-    req.extensions_mut().insert(context);
     *req.uri_mut() = path_only(function.name);
     match functions.call(req).await {
         Ok(response) => response.into_response(),
@@ -223,8 +254,34 @@ trait Failures {
     type Body: Type;
     /// Which dialect renders it.
     const DIALECT: Dialect;
-    /// Statuses with their meaning; 401 is the gateway's and always there.
+    /// Statuses with their meaning; 401 is always there.
     const STATUSES: &'static [(u16, &'static str)];
+    /// Whose body a 401 has.
+    const UNAUTHORIZED: Unauthorized = Unauthorized::Gateway;
+}
+
+/// Who turns away a caller without the right key.
+enum Unauthorized {
+    /// The gateway, before the function sees the request.
+    Gateway,
+    /// The function itself, in its dialect.
+    Function,
+    /// The gateway without any valid key, then the function without the right one.
+    Both,
+}
+
+impl Unauthorized {
+    /// The shape of the body, where `T` is the function's own.
+    fn schema<T: Type>(&self) -> MetaSchemaRef {
+        match self {
+            Self::Gateway => GatewayRefusal::schema_ref(),
+            Self::Function => T::schema_ref(),
+            Self::Both => MetaSchemaRef::Inline(Box::new(MetaSchema {
+                any_of: vec![GatewayRefusal::schema_ref(), T::schema_ref()],
+                ..MetaSchema::ANY
+            })),
+        }
+    }
 }
 
 /// A failed call, in the dialect of `F`.
@@ -255,10 +312,10 @@ impl<F: Failures> ApiResponse for Failure<F> {
             .iter()
             .map(|(status, text)| documented::<F::Body>(*status, text))
             .collect();
-        responses.push(documented::<GatewayRefusal>(
-            401,
-            "No key, or one that does not verify",
-        ));
+        let mut unauthorized =
+            documented::<GatewayRefusal>(401, "No key, or one that does not verify or is not enough");
+        unauthorized.content[0].schema = F::UNAUTHORIZED.schema::<F::Body>();
+        responses.push(unauthorized);
         MetaResponses { responses }
     }
 
