@@ -16,6 +16,7 @@ use crate::egress::{Egress, Policy};
 use crate::http::acceptor::{GuardedAcceptor, Limits};
 use crate::http::health;
 use crate::http::trace::trace;
+use crate::onboarding::Onboarding;
 use crate::pg::pool::Pool;
 use crate::webhook::Dispatcher;
 use crate::{dev, functions};
@@ -37,6 +38,8 @@ pub struct Shared {
     pub verifier: Verifier,
     /// Delivery of ticket webhooks.
     pub dispatcher: Dispatcher,
+    /// Invitations to the Telegram bot.
+    pub onboarding: Onboarding,
 }
 
 impl std::ops::Deref for AppState {
@@ -54,12 +57,14 @@ impl AppState {
         let egress = Egress::new(Policy {
             allow_private: settings.webhook.allow_private,
         });
+        let onboarding = Onboarding::new(pool.clone(), egress.clone(), settings.onboarding.clone());
         let dispatcher = Dispatcher::new(pool.clone(), egress, settings.webhook.clone());
         Self(Arc::new(Shared {
             settings,
             pool,
             verifier,
             dispatcher,
+            onboarding,
         }))
     }
 }

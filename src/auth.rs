@@ -48,8 +48,7 @@ impl ProjectKey {
     }
 
     fn matches(&self, candidate: &str) -> bool {
-        use subtle::ConstantTimeEq as _;
-        self.value.expose().as_bytes().ct_eq(candidate.as_bytes()).into()
+        self.value.matches(candidate)
     }
 }
 

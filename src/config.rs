@@ -36,6 +36,12 @@ impl Secret {
         Self(value.into())
     }
 
+    /// Compares in constant time: how long it takes does not tell how much of it was right.
+    pub fn matches(&self, candidate: &str) -> bool {
+        use subtle::ConstantTimeEq as _;
+        self.0.as_bytes().ct_eq(candidate.as_bytes()).into()
+    }
+
     /// Shows the value, where it is used.
     pub fn expose(&self) -> &str {
         &self.0
@@ -145,6 +151,8 @@ pub struct OnboardingSettings {
     pub webhook_url: Option<Secret>,
     /// The callback's bearer token; the service_role key when absent.
     pub callback_token: Option<Secret>,
+    /// Time for Make to answer a request, from resolution to the end of the answer.
+    pub timeout: Duration,
 }
 
 impl Settings {
@@ -293,6 +301,7 @@ impl OnboardingSettings {
                 |v| http_url(v).map(drop),
             )?,
             callback_token: env.text("MAKE_ONBOARDING_CALLBACK_TOKEN").map(Secret::new),
+            timeout: env.millis("DROPWIRE_ONBOARDING_TIMEOUT_MS", 10_000, 1..=600_000)?,
         })
     }
 }

@@ -7,8 +7,11 @@ pub mod body;
 mod caller;
 pub mod error;
 mod javascript;
+pub mod signed_in;
 pub mod telegram_webhook;
 pub mod ticket_activity_webhook;
+pub mod user_onboarding_callback;
+pub mod user_onboarding_request;
 
 use std::sync::Arc;
 
@@ -35,16 +38,30 @@ use error::{Dialect, FunctionError};
 struct Function {
     name: &'static str,
     dialect: Dialect,
+    /// Whether the gateway asks for a key of the project first; otherwise the function sees to its caller itself.
+    verify_jwt: bool,
 }
 
-const FUNCTIONS: [Function; 2] = [
+const FUNCTIONS: [Function; 4] = [
     Function {
         name: telegram_webhook::NAME,
         dialect: telegram_webhook::DIALECT,
+        verify_jwt: true,
     },
     Function {
         name: ticket_activity_webhook::NAME,
         dialect: ticket_activity_webhook::DIALECT,
+        verify_jwt: true,
+    },
+    Function {
+        name: user_onboarding_request::NAME,
+        dialect: user_onboarding_request::DIALECT,
+        verify_jwt: true,
+    },
+    Function {
+        name: user_onboarding_callback::NAME,
+        dialect: user_onboarding_callback::DIALECT,
+        verify_jwt: false,
     },
 ];
 
@@ -58,12 +75,23 @@ enum Tag {
 /// Request headers that browsers may send; the original's list, and the one it lacked.
 const ALLOWED_HEADERS: &str = "authorization, x-client-info, apikey, content-type, idempotency-key";
 
+/// The operations of all functions.
+type Apis = (
+    telegram_webhook::Api,
+    ticket_activity_webhook::Api,
+    user_onboarding_request::Api,
+    user_onboarding_callback::Api,
+);
+
 /// The OpenAPI service of all functions.
-pub fn service(
-    public_url: &str,
-) -> OpenApiService<(telegram_webhook::Api, ticket_activity_webhook::Api), ()> {
+pub fn service(public_url: &str) -> OpenApiService<Apis, ()> {
     OpenApiService::new(
-        (telegram_webhook::Api, ticket_activity_webhook::Api),
+        (
+            telegram_webhook::Api,
+            ticket_activity_webhook::Api,
+            user_onboarding_request::Api,
+            user_onboarding_callback::Api,
+        ),
         "Dropwire functions",
         env!("CARGO_PKG_VERSION"),
     )
@@ -94,7 +122,9 @@ async fn gate<E: Endpoint>(state: &AppState, functions: Arc<E>, mut req: Request
             return turned_away.respond();
         }
     };
-    req.extensions_mut().insert(context);
+    if let Some(context) = context {
+        req.extensions_mut().insert(context);
+    }
     *req.uri_mut() = path_only(function.name);
     match functions.call(req).await {
         Ok(response) => response.into_response(),
@@ -135,7 +165,7 @@ impl TurnedAway {
     }
 }
 
-fn admit(state: &AppState, req: &Request) -> Result<(&'static Function, AuthContext), TurnedAway> {
+fn admit(state: &AppState, req: &Request) -> Result<(&'static Function, Option<AuthContext>), TurnedAway> {
     if req.method() == Method::OPTIONS {
         return Err(TurnedAway::Preflight);
     }
@@ -151,7 +181,10 @@ fn admit(state: &AppState, req: &Request) -> Result<(&'static Function, AuthCont
         .iter()
         .find(|f| f.name == name)
         .ok_or(TurnedAway::Unknown)?;
-    let context = gateway::authenticate(req, &state.verifier).map_err(TurnedAway::Unauthorized)?;
+    let context = function
+        .verify_jwt
+        .then(|| gateway::authenticate(req, &state.verifier).map_err(TurnedAway::Unauthorized))
+        .transpose()?;
     if req.method() != Method::POST {
         return Err(TurnedAway::Method(function.dialect));
     }
@@ -271,8 +304,34 @@ trait Failures {
     type Body: Type;
     /// Which dialect renders it.
     const DIALECT: Dialect;
-    /// What can go wrong, with its meaning; the first of a status is its example. 401 is the gateway's.
+    /// What can go wrong, with its meaning; the first of a status is its example. 401 is always there.
     fn documented() -> Vec<(FunctionError, &'static str)>;
+    /// Whose body a 401 has.
+    const UNAUTHORIZED: Unauthorized = Unauthorized::Gateway;
+}
+
+/// Who turns away a caller without the right key.
+enum Unauthorized {
+    /// The gateway, before the function sees the request.
+    Gateway,
+    /// The function itself, in its dialect.
+    Function,
+    /// The gateway without any valid key, then the function without the right one.
+    Both,
+}
+
+impl Unauthorized {
+    /// The shape of the body, where `T` is the function's own.
+    fn schema<T: Type>(&self) -> MetaSchemaRef {
+        match self {
+            Self::Gateway => GatewayRefusal::schema_ref(),
+            Self::Function => T::schema_ref(),
+            Self::Both => MetaSchemaRef::Inline(Box::new(MetaSchema {
+                any_of: vec![GatewayRefusal::schema_ref(), T::schema_ref()],
+                ..MetaSchema::ANY
+            })),
+        }
+    }
 }
 
 /// A failed call, in the dialect of `F`.
@@ -306,11 +365,13 @@ impl<F: Failures> ApiResponse for Failure<F> {
                 ..documented::<F::Body>(error.status(), text, Some(error.body(F::DIALECT)))
             })
             .collect();
-        responses.push(documented::<GatewayRefusal>(
+        let mut unauthorized = documented::<GatewayRefusal>(
             StatusCode::UNAUTHORIZED,
-            "No key, or one that does not verify",
+            "No key, or one that does not verify or is not enough",
             None,
-        ));
+        );
+        unauthorized.content[0].schema = F::UNAUTHORIZED.schema::<F::Body>();
+        responses.push(unauthorized);
         responses.sort_by_key(|response| response.status);
         MetaResponses { responses }
     }

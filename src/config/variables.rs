@@ -153,6 +153,11 @@ pub const ONBOARDING: Section = Section {
             "service_role key",
             "bearer token of the onboarding callback",
         ),
+        (
+            "DROPWIRE_ONBOARDING_TIMEOUT_MS",
+            "10000",
+            "time for Make to answer an onboarding request",
+        ),
     ],
 };
 

@@ -1,11 +1,14 @@
 //! What can go wrong in a function, mapped once to status and wire body.
 
+mod onboarding;
+
 use poem::http::StatusCode;
 use poem::http::header::{ALLOW, RETRY_AFTER};
 use poem::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::error::chain;
+use crate::onboarding::Refusal;
 use crate::pg::pool::PoolError;
 
 /// A refusal or failure of a function. The texts are a contract; the log gets the cause.
@@ -52,6 +55,15 @@ pub enum FunctionError {
     /// The key is valid, but not one for this.
     #[error("This route needs the service_role key")]
     ServiceRoleRequired,
+    /// A function for signed-in users, without `Authorization: Bearer …`.
+    #[error("Missing or invalid authorization header")]
+    BearerMissing,
+    /// A key or token that is not the one that the function asks for.
+    #[error("Unauthorized")]
+    Unauthorized,
+    /// Onboarding is against it.
+    #[error(transparent)]
+    Onboarding(Refusal),
     /// A method that the function does not have.
     #[error("Method not allowed")]
     MethodNotAllowed,
@@ -80,6 +92,8 @@ impl FunctionError {
             | Self::InvalidPriority
             | Self::InvalidTenantId
             | Self::InvalidChatId => StatusCode::BAD_REQUEST,
+            Self::BearerMissing | Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Onboarding(refusal) => onboarding::status(refusal),
             Self::UserInactive | Self::ServiceRoleRequired => StatusCode::FORBIDDEN,
             Self::UserNotFound { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -98,6 +112,11 @@ impl FunctionError {
                 json!({"success": false, "error": text, "status": self.status().as_u16()})
             }
             Dialect::Error => json!({ "error": text }),
+            Dialect::ErrorDetails => match self {
+                Self::Onboarding(refusal) => onboarding::body(refusal),
+                Self::Internal => json!({"error": "Unexpected server error", "message": text}),
+                _ => json!({ "error": text }),
+            },
         }
     }
 
@@ -139,4 +158,6 @@ pub enum Dialect {
     SuccessErrorStatus,
     /// `{"error":…}`
     Error,
+    /// As `Error`, with more keys where there is more to say, and `{"error":…,"message":…}` for an error of ours.
+    ErrorDetails,
 }

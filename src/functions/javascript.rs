@@ -2,7 +2,16 @@
 //!
 //! The original ran on Deno: what counts as blank, as missing, and how a number reads as text are ECMAScript's.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+/// A body as a function of the original sees it: `None` for what is no JSON and for falsy values, else an object;
+/// an array, a number, a string or true is one without fields of ours. Bytes that are no UTF-8 become U+FFFD.
+pub fn object(body: &[u8]) -> Option<Map<String, Value>> {
+    match serde_json::from_str(&String::from_utf8_lossy(body)).ok()? {
+        Value::Object(fields) => Some(fields),
+        value => (!is_falsy(&value)).then(Map::new),
+    }
+}
 
 /// `String.prototype.trim`: Unicode white space and line ends, with U+FEFF and without U+0085.
 pub fn trim(text: &str) -> &str {

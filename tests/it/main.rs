@@ -14,6 +14,7 @@ mod events;
 mod gateway;
 mod http_edge;
 mod migrations;
+mod onboarding;
 mod openapi;
 mod pages;
 mod roles;
