@@ -4,6 +4,7 @@
 
 mod support;
 
+mod automation_rpc;
 mod database_edge;
 mod gateway;
 mod http_edge;
