@@ -5,6 +5,7 @@
 
 pub mod body;
 pub mod error;
+pub mod idempotency;
 mod javascript;
 pub mod telegram_webhook;
 pub mod ticket_activity_webhook;

@@ -11,6 +11,7 @@
 //! | [`http`] | Connections, request ids and logs, health |
 //! | [`gateway`], [`auth`] | Where the key stands; roles, keys and tokens |
 //! | [`functions`] | `/functions/v1`: one file a function, and the gate in front of them |
+//! | [`idempotency`] | One key, one effect, across replicas |
 //! | [`webhook`] | The outbox: claim, deliver, record, follow the ticket's chain |
 //! | [`egress`] | The one HTTP client that leaves the house |
 //! | [`database`] | Opening the database: embedded or given, migrated, with a login role |
@@ -27,7 +28,7 @@
 //! ```
 //!
 //! Dependencies point one way:
-//! `cli -> app -> { functions, dev } -> webhook -> { egress, auth } -> pg -> config`.
+//! `cli -> app -> { functions, dev } -> { webhook, idempotency } -> { egress, auth } -> pg -> config`.
 
 pub mod app;
 pub mod auth;
@@ -40,6 +41,7 @@ pub mod error;
 pub mod functions;
 pub mod gateway;
 pub mod http;
+pub mod idempotency;
 pub mod pg;
 pub mod telemetry;
 pub mod webhook;

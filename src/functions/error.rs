@@ -6,6 +6,7 @@ use poem::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::error::chain;
+use crate::idempotency::InvalidKey;
 use crate::pg::pool::PoolError;
 
 /// A refusal or failure of a function. The texts are a contract; the log gets the cause.
@@ -38,6 +39,12 @@ pub enum FunctionError {
     /// A chat id that is no number.
     #[error("Invalid chat_id")]
     InvalidChatId,
+    /// An idempotency key that is none.
+    #[error(transparent)]
+    InvalidIdempotencyKey(#[from] InvalidKey),
+    /// An idempotency key that came with another body before.
+    #[error("Idempotency-Key was already used with a different request body")]
+    IdempotencyKeyReused,
     /// Nobody of the tenant has this chat id. Both values as JavaScript prints them.
     #[error("User not found with chat_id: {chat_id} in tenant: {tenant_id}")]
     UserNotFound {
@@ -79,12 +86,14 @@ impl FunctionError {
             | Self::ContainsNul(_)
             | Self::InvalidPriority
             | Self::InvalidTenantId
-            | Self::InvalidChatId => StatusCode::BAD_REQUEST,
+            | Self::InvalidChatId
+            | Self::InvalidIdempotencyKey(_) => StatusCode::BAD_REQUEST,
             Self::UserInactive | Self::ServiceRoleRequired => StatusCode::FORBIDDEN,
             Self::UserNotFound { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::QueueUnreadable | Self::Refused(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }

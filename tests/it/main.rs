@@ -8,5 +8,6 @@ mod automation_rpc;
 mod database_edge;
 mod gateway;
 mod http_edge;
+mod idempotency;
 mod story;
 mod telegram_webhook;
