@@ -6,6 +6,7 @@
 pub mod body;
 mod caller;
 pub mod error;
+pub mod idempotency;
 mod javascript;
 pub mod signed_in;
 pub mod telegram_webhook;

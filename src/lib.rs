@@ -12,6 +12,7 @@
 //! | [`gateway`], [`auth`] | Where the key stands; roles, keys and tokens |
 //! | [`functions`] | `/functions/v1`: one file a function, and the gate in front of them |
 //! | [`onboarding`] | Inviting users to the Telegram bot, and what Make and the bot answer |
+//! | [`idempotency`] | One key, one effect, across replicas |
 //! | [`webhook`] | The outbox: claim, deliver, record, follow the ticket's chain |
 //! | [`egress`] | The one HTTP client that leaves the house |
 //! | [`database`] | Opening the database: embedded or given, migrated, with a login role |
@@ -28,7 +29,7 @@
 //! ```
 //!
 //! Dependencies point one way:
-//! `cli -> app -> { functions, dev } -> { webhook, onboarding } -> { egress, auth } -> pg -> config`.
+//! `cli -> app -> { functions, dev } -> { webhook, onboarding, idempotency } -> { egress, auth } -> pg -> config`.
 
 pub mod app;
 pub mod auth;
@@ -41,6 +42,7 @@ pub mod error;
 pub mod functions;
 pub mod gateway;
 pub mod http;
+pub mod idempotency;
 pub mod onboarding;
 pub mod pg;
 pub mod telemetry;

@@ -8,6 +8,7 @@ use poem::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::error::chain;
+use crate::idempotency::InvalidKey;
 use crate::onboarding::Refusal;
 use crate::pg::pool::PoolError;
 
@@ -41,6 +42,12 @@ pub enum FunctionError {
     /// A chat id that is no number.
     #[error("Invalid chat_id")]
     InvalidChatId,
+    /// An idempotency key that is none.
+    #[error(transparent)]
+    InvalidIdempotencyKey(#[from] InvalidKey),
+    /// An idempotency key that came with another body before.
+    #[error("Idempotency-Key was already used with a different request body")]
+    IdempotencyKeyReused,
     /// Nobody of the tenant has this chat id. Both values as JavaScript prints them.
     #[error("User not found with chat_id: {chat_id} in tenant: {tenant_id}")]
     UserNotFound {
@@ -91,7 +98,8 @@ impl FunctionError {
             | Self::ContainsNul(_)
             | Self::InvalidPriority
             | Self::InvalidTenantId
-            | Self::InvalidChatId => StatusCode::BAD_REQUEST,
+            | Self::InvalidChatId
+            | Self::InvalidIdempotencyKey(_) => StatusCode::BAD_REQUEST,
             Self::BearerMissing | Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Onboarding(refusal) => onboarding::status(refusal),
             Self::UserInactive | Self::ServiceRoleRequired => StatusCode::FORBIDDEN,
@@ -99,6 +107,7 @@ impl FunctionError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::QueueUnreadable | Self::Refused(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }

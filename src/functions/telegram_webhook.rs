@@ -13,9 +13,11 @@ use uuid::Uuid;
 
 use super::body::JsonBody;
 use super::error::{Dialect, FunctionError};
-use super::{Caller, Failure, Failures, Success, Tag};
+use super::idempotency::{IdempotencyKey, Replayable};
+use super::{Caller, Failure, Failures, Tag};
 use crate::app::AppState;
-use crate::pg::pool::{Pool, PoolError};
+use crate::idempotency::Claim;
+use crate::pg::pool::{Param, Pool, PoolError};
 use request::NewTicket;
 
 /// The function's name in its path.
@@ -24,6 +26,7 @@ pub const NAME: &str = "telegram-webhook";
 pub const DIALECT: Dialect = Dialect::SuccessErrorStatus;
 
 const CREATE: &str = include_str!("../../sql/tickets/create_from_telegram.sql");
+const CREATE_ONCE: &str = include_str!("../../sql/tickets/create_from_telegram_once.sql");
 
 const EXAMPLE_CHAT_ID: &str = "123456789";
 const EXAMPLE_TENANT: Uuid = Uuid::from_u128(0x6f96_19ff_8b86_d011_b42d_00cf_4fc9_64ff);
@@ -145,13 +148,17 @@ impl Failures for Api {
         vec![
             (
                 FunctionError::MissingField("issue"),
-                "No JSON, or a field that is missing or invalid",
+                "No JSON, a field that is missing or invalid, or an invalid Idempotency-Key",
             ),
             (FunctionError::UserInactive, "The user is not active"),
             (not_found, "No user of the tenant has this chat id"),
             (FunctionError::MethodNotAllowed, "Not POST"),
             (FunctionError::BodyTimeout, "The body did not arrive in time"),
             (FunctionError::PayloadTooLarge, "A body over 5 MB"),
+            (
+                FunctionError::IdempotencyKeyReused,
+                "The Idempotency-Key came with another body before",
+            ),
             (
                 FunctionError::Internal,
                 "The database refused the ticket, or an error of ours; the log has the cause under the x-request-id",
@@ -179,45 +186,62 @@ impl Api {
         &self,
         state: Data<&AppState>,
         _caller: Caller,
+        /// Makes the call safe to repeat: a repeat within 24 hours creates no second ticket and gets the first one's
+        /// answer. A key belongs to one tenant and to the exact bytes of one body; calls that fail leave it free.
+        #[oai(name = "Idempotency-Key")]
+        key: IdempotencyKey,
         body: JsonBody<TicketRequest>,
-    ) -> Result<Success<TicketCreated>, Failure<Self>> {
-        let ticket = request::parse(&body.bytes()?)?;
+    ) -> Result<Replayable<TicketCreated>, Failure<Self>> {
+        let key = key.key().map_err(FunctionError::from)?;
+        let body = body.bytes()?;
+        let ticket = request::parse(&body)?;
+        let claim = key.map(|key| key.claim(&body));
         let pool = state.pool.clone();
         // On a task of its own, so that a caller who hangs up does not cut the write short.
-        let written = tokio::spawn(async move { create(&pool, ticket).await }).await;
+        let written = tokio::spawn(async move { create(&pool, ticket, claim).await }).await;
         let created = written.map_err(|_panicked| FunctionError::Internal)??;
         state.dispatcher.wake();
-        Ok(Success(created))
+        Ok(created)
     }
 }
 
-async fn create(pool: &Pool, ticket: NewTicket) -> Result<TicketCreated, FunctionError> {
-    let row = pool
-        .query_one(
-            CREATE,
-            &[
-                (&ticket.tenant_id, Type::UUID),
-                (&ticket.chat_number, Type::TEXT),
-                (&ticket.chat_name, Type::TEXT),
-                (&ticket.issue, Type::TEXT),
-                (&ticket.location, Type::TEXT),
-                (&ticket.category, Type::TEXT),
-                (&ticket.priority, Type::TEXT),
-                (&ticket.kind, Type::TEXT),
-                (&ticket.building, Type::TEXT),
-                (&ticket.floor, Type::TEXT),
-                (&ticket.room, Type::TEXT),
-            ],
-        )
-        .await
-        .map_err(refused)?;
+/// Creates the ticket; under a key, only if no call before did.
+async fn create(
+    pool: &Pool,
+    ticket: NewTicket,
+    claim: Option<Claim>,
+) -> Result<Replayable<TicketCreated>, FunctionError> {
+    let mut params: Vec<Param<'_>> = vec![
+        (&ticket.tenant_id, Type::UUID),
+        (&ticket.chat_number, Type::TEXT),
+        (&ticket.chat_name, Type::TEXT),
+        (&ticket.issue, Type::TEXT),
+        (&ticket.location, Type::TEXT),
+        (&ticket.category, Type::TEXT),
+        (&ticket.priority, Type::TEXT),
+        (&ticket.kind, Type::TEXT),
+        (&ticket.building, Type::TEXT),
+        (&ticket.floor, Type::TEXT),
+        (&ticket.room, Type::TEXT),
+    ];
+    let row = if let Some(claim) = &claim {
+        params.extend(claim.params());
+        pool.query_one(CREATE_ONCE, &params).await
+    } else {
+        pool.query_one(CREATE, &params).await
+    };
+    let row = row.map_err(refused)?;
     match row.get::<_, &str>("outcome") {
-        "created" => Ok(TicketCreated {
-            success: true,
-            ticket_id: row.get("ticket_id"),
-            ticket_number: row.get("ticket_number"),
-            status: 200,
+        outcome @ ("created" | "replayed") => Ok(Replayable {
+            answer: TicketCreated {
+                success: true,
+                ticket_id: row.get("ticket_id"),
+                ticket_number: row.get("ticket_number"),
+                status: 200,
+            },
+            replayed: outcome == "replayed",
         }),
+        "key_reused" => Err(FunctionError::IdempotencyKeyReused),
         "user_inactive" => Err(FunctionError::UserInactive),
         _ => Err(FunctionError::UserNotFound {
             chat_id: ticket.chat_text,

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod automation_rpc;
 mod cli;
 mod compat;
 mod crash;
@@ -13,6 +14,7 @@ mod dispatcher;
 mod events;
 mod gateway;
 mod http_edge;
+mod idempotency;
 mod migrations;
 mod onboarding;
 mod openapi;
