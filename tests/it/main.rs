@@ -17,6 +17,7 @@ mod migrations;
 mod openapi;
 mod pages;
 mod roles;
+mod row_security;
 mod rules;
 mod schema;
 mod story;
