@@ -20,6 +20,7 @@ mod onboarding;
 mod openapi;
 mod pages;
 mod roles;
+mod row_security;
 mod rules;
 mod schema;
 mod story;

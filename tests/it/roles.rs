@@ -109,9 +109,24 @@ async fn anon_and_authenticated_reach_neither_the_queue_nor_schema_dropwire() {
         login.batch_execute("reset role").await.unwrap();
     }
     // Usage on the schema is one guard; execute on each function is the other.
-    let callable = "select p.oid::regprocedure::text as name from pg_proc p, unnest('{anon,authenticated}'::name[]) role
-                     where p.pronamespace = 'dropwire'::regnamespace and has_function_privilege(role, p.oid, 'execute')";
-    assert_eq!(sql.rows(callable).await, json!([]));
+    // Policies need execute, and only policies get it: they hold a function without its name.
+    let callable = "select role || ' ' || p.proname as name
+                      from pg_proc p, unnest('{anon,authenticated}'::name[]) role
+                     where p.pronamespace = 'dropwire'::regnamespace and has_function_privilege(role, p.oid, 'execute')
+                     order by 1";
+    let asked_by_policies = [
+        "anon caller_role",
+        "anon tenant_is_stored",
+        "authenticated administered_tenants",
+        "authenticated awaits_founder",
+        "authenticated caller_profile_ids",
+        "authenticated caller_role",
+        "authenticated is_platform_admin",
+        "authenticated rule_tenant_id",
+        "authenticated tenant_is_stored",
+    ]
+    .map(|name| json!({ "name": name }));
+    assert_eq!(sql.rows(callable).await, json!(asked_by_policies));
     let attachable = "select p.oid::regprocedure::text as name from pg_proc p, unnest('{anon,authenticated}'::name[]) role
                        where p.pronamespace = 'public'::regnamespace and p.prosecdef
                          and p.prorettype = 'trigger'::regtype and has_function_privilege(role, p.oid, 'execute')";
