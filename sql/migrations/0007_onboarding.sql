@@ -20,7 +20,7 @@ return least(p_count, 2147483646) + 1;
 create function dropwire.notify_onboarding(
   p_user public.users, p_triggered_by uuid, p_type text, p_message text, p_metadata jsonb
 ) returns void
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   insert into public.tenant_notifications
     (tenant_id, user_id, triggered_by, type, level, title, message, metadata)
@@ -43,7 +43,7 @@ $$;
 
 -- What every notification of a request carries.
 create function dropwire.onboarding_metadata(p_user public.users, p_correlation_id text) returns jsonb
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   select pg_catalog.jsonb_build_object(
     'correlation_id', p_correlation_id, 'tenant_id', p_user.tenant_id, 'email', p_user.email, 'role', p_user.role,
     'employee_id', p_user.emp_code)
@@ -59,7 +59,7 @@ create function dropwire.begin_onboarding(
   p_caller_id uuid, p_target_id uuid, p_correlation_id text, p_reason text, p_configured boolean, p_patience interval,
   out outcome text, out payload json
 )
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_id constant uuid := p_correlation_id;
   v_unconfigured constant text := 'Make webhook URL is not configured. Contact support.';
@@ -148,7 +148,7 @@ $$;
 create function dropwire.settle_onboarding(
   p_caller_id uuid, p_target_id uuid, p_correlation_id text, p_accepted boolean, p_make_status int, p_detail text
 ) returns boolean
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_user public.users;
   v_error constant text := case
@@ -188,7 +188,7 @@ $$;
 create function dropwire.find_onboarding(
   p_correlation_id text, out outcome text, out found_user public.users, out tenant_name text
 )
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   select u.* into found_user
     from public.users u
@@ -219,7 +219,7 @@ create function dropwire.receive_onboarding(
   p_retry_count int, p_deep_link text,
   out outcome text, out status text, out user_id uuid, out tenant_id uuid
 )
-language plpgsql volatile security definer set search_path = '' set timezone = 'UTC' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
 declare
   v_found record;
   v_user public.users;

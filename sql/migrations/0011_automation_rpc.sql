@@ -10,7 +10,7 @@ create or replace function public.create_ticket_from_automation(
   p_designation text default null, p_department text default null, p_type text default 'Maintenance',
   p_building text default null, p_floor text default null, p_room text default null
 ) returns json
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_created record;
 begin

@@ -35,7 +35,7 @@ language sql stable as $$ select pg_catalog.now() - interval '24 hours' $$;
 create function dropwire.claim_idempotency_key(
   p_route text, p_tenant_id uuid, p_key text, p_fingerprint bytea, out state text, out answer jsonb
 )
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 begin
   insert into dropwire.idempotency_keys as k (route, tenant_id, key, fingerprint)
   values (p_route, p_tenant_id, p_key, p_fingerprint)
@@ -57,7 +57,7 @@ $$;
 -- Keeps what a claimed key's repeats are to be answered. Each key kept takes up to ten expired ones away, so the table
 -- holds hardly more than a day's keys, and no call pays for a long sweep.
 create function dropwire.keep_answer(p_route text, p_tenant_id uuid, p_key text, p_answer jsonb) returns void
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 begin
   update dropwire.idempotency_keys k set answer = p_answer
    where k.route = p_route and k.tenant_id = p_tenant_id and k.key = p_key;
@@ -74,7 +74,7 @@ $$;
 
 -- Gives a claimed key up: nothing was done under it.
 create function dropwire.drop_idempotency_key(p_route text, p_tenant_id uuid, p_key text) returns void
-language sql volatile set search_path = '' as $$
+language sql volatile set search_path = pg_catalog, pg_temp as $$
   delete from dropwire.idempotency_keys k
    where k.route = p_route and k.tenant_id = p_tenant_id and k.key = p_key
 $$;
@@ -88,7 +88,7 @@ create function dropwire.create_ticket_from_telegram_once(
   p_key text, p_fingerprint bytea,
   out outcome text, out ticket_id uuid, out ticket_number text
 )
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_route constant text := 'telegram-webhook';
   v_claim record;

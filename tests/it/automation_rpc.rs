@@ -111,7 +111,7 @@ async fn nobody_else_may_call_it_and_its_names_and_defaults_are_the_originals() 
     assert_eq!(row.get::<_, &str>(1), "json");
     assert!(row.get::<_, bool>(2), "runs with its owner's rights");
     assert!(row.get::<_, bool>(3), "volatile, so that GET does not reach it");
-    assert_eq!(row.get::<_, &str>(4), r#"{"search_path=\"\""}"#);
+    assert_eq!(row.get::<_, &str>(4), r#"{"search_path=pg_catalog, pg_temp"}"#);
     assert_eq!(row.get::<_, &str>(5), "anon authenticated service_role");
 }
 

@@ -22,8 +22,10 @@ fn answers(document: &Value, path: &str) -> BTreeMap<u16, String> {
     let responses = document["paths"][path]["post"]["responses"].as_object().unwrap();
     let schema = |response: &Value| {
         let schema = &response["content"]["application/json"]["schema"];
+        // Where two may answer, the first is the gateway's.
         let reference = schema
             .pointer("/allOf/0/$ref")
+            .or(schema.pointer("/anyOf/0/$ref"))
             .unwrap_or(&schema["$ref"])
             .as_str()
             .unwrap();
@@ -53,7 +55,7 @@ fn every_answer_of_the_functions_is_described() {
     let with = |body: &str, statuses: &[u16]| -> BTreeMap<u16, String> {
         statuses.iter().map(|status| (*status, body.to_owned())).collect()
     };
-    let mut ticket = with("TicketRefused", &[400, 403, 404, 405, 408, 413, 500, 503]);
+    let mut ticket = with("TicketRefused", &[400, 403, 404, 405, 408, 413, 422, 500, 503]);
     ticket.extend([
         (200, "TicketCreated".to_owned()),
         (401, "GatewayRefusal".to_owned()),
@@ -68,6 +70,27 @@ fn every_answer_of_the_functions_is_described() {
     assert_eq!(
         answers(&document, "/functions/v1/ticket-activity-webhook"),
         dispatch
+    );
+
+    let mut request = with(
+        "OnboardingRefused",
+        &[400, 403, 404, 405, 408, 409, 413, 500, 502, 503],
+    );
+    request.extend([
+        (200, "OnboardingCompleted".to_owned()),
+        (202, "OnboardingQueued".to_owned()),
+        (401, "GatewayRefusal".to_owned()),
+    ]);
+    assert_eq!(
+        answers(&document, "/functions/v1/user-onboarding-request"),
+        request
+    );
+
+    let mut callback = with("CallbackRefused", &[400, 401, 404, 405, 408, 413, 500, 503]);
+    callback.insert(200, "OnboardingReceived".to_owned());
+    assert_eq!(
+        answers(&document, "/functions/v1/user-onboarding-callback"),
+        callback
     );
 }
 

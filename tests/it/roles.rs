@@ -146,11 +146,16 @@ async fn service_role_calls_what_the_server_calls_and_sees_every_row() {
                      where p.pronamespace = 'dropwire'::regnamespace
                        and has_function_privilege('service_role', p.oid, 'execute') order by 1";
     let names = [
+        "begin_onboarding",
         "claim_webhooks",
         "complete_webhook",
         "create_ticket_from_telegram",
+        "create_ticket_from_telegram_once",
         "fail_webhook",
+        "find_onboarding",
+        "receive_onboarding",
         "release_webhooks",
+        "settle_onboarding",
     ];
     assert_eq!(
         sql.rows(callable).await,
