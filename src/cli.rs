@@ -41,8 +41,22 @@ enum Verb {
     Dev(Listen),
     /// Bring the database to this version's schema
     ///
-    /// All pending migrations run in one transaction: either all of them are applied, or none.
+    /// All pending migrations run in one transaction: either all of them are applied, or none. A database restored
+    /// from the original is adopted: brought to this schema without losing a row, with a report of what was changed.
     Migrate(Data),
+    /// Queue webhooks again
+    ///
+    /// Those of an adopted database of which nobody can tell whether the original delivered them; `migrate` lists them.
+    Replay {
+        /// The entries that were in `processing` at adoption
+        #[arg(long, required = true)]
+        adopted: bool,
+        /// Only those that the original sent at or after this time, as in 2026-01-31T00:00:00Z
+        #[arg(long, value_name = "TIME")]
+        since: Option<chrono::DateTime<chrono::Utc>>,
+        #[command(flatten)]
+        data: Data,
+    },
     /// Send the webhooks that are due, once, for a plain crontab
     ///
     /// One batch of TICKET_ACTIVITY_WEBHOOK_BATCH entries, as a call of the dispatcher's route.
@@ -167,6 +181,11 @@ async fn dispatch(verb: Verb) -> Result<(), VerbError> {
             .await
         }
         Verb::Migrate(flags) => verbs::migrate(data(flags)).await,
+        Verb::Replay {
+            adopted: _,
+            since,
+            data: flags,
+        } => verbs::replay(data(flags), since).await,
         Verb::Dispatch(flags) => verbs::dispatch(data(flags)).await,
         Verb::Keys(keys) => verbs::keys(&data(keys.data), keys.role.map(Role::from), keys.sub, keys.days),
         Verb::Openapi => verbs::openapi(),

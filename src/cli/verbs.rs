@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use chrono::{Duration, Utc};
+use chrono::{DateTime, Duration, Utc};
+use postgres_types::Type;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -13,6 +14,7 @@ use crate::config::{ConfigError, Env, Flags, Settings};
 use crate::database::{self, DatabaseError};
 use crate::dev::{self, Inbox};
 use crate::error::chain;
+use crate::pg::connect::ConnectError;
 use crate::pg::migrate::{self as migrations, MigrateError};
 use crate::pg::server::ServerError;
 use crate::webhook::dispatch::Report;
@@ -33,6 +35,10 @@ pub(super) enum VerbError {
     Key(#[from] jwt::JwtError),
     #[error("dispatching webhooks: {0}")]
     Dispatch(#[from] crate::pg::pool::PoolError),
+    #[error("queueing adopted webhooks again, on a database that `dropwire migrate` has been run on")]
+    Replay(#[source] tokio_postgres::Error),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     #[error("the server is not ready: {0}")]
     NotReady(String),
     #[error("{0}")]
@@ -124,6 +130,9 @@ pub(super) async fn migrate(flags: Flags) -> Result<(), VerbError> {
     for name in &report.applied {
         writeln!(out, "applied {name}")?;
     }
+    if let Some(adoption) = &report.adoption {
+        write!(out, "\n{adoption}")?;
+    }
     if report.applied.is_empty() {
         writeln!(
             out,
@@ -146,6 +155,28 @@ pub(super) async fn dispatch(flags: Flags) -> Result<(), VerbError> {
         "processed": report.processed(), "delivered": report.delivered, "failed": report.failed
     });
     writeln!(std::io::stdout(), "{body}")?;
+    Ok(())
+}
+
+/// Queues the webhooks again whose outcome was unknown when the database was adopted.
+pub(super) async fn replay(flags: Flags, since: Option<DateTime<Utc>>) -> Result<(), VerbError> {
+    let settings = begin(&flags)?;
+    let (owner, server) = database::owner(&settings.database).await?;
+    let replayed = async {
+        let client = owner.connect().await?;
+        let sql = "select public.replay_adopted_webhooks(coalesce($1, '-infinity'))";
+        let row = client.query_typed_one(sql, &[(&since, Type::TIMESTAMPTZ)]).await;
+        Ok::<i64, VerbError>(row.map_err(VerbError::Replay)?.get(0))
+    }
+    .await;
+    if let Some(server) = server {
+        server.stop().await;
+    }
+    let count = replayed?;
+    writeln!(
+        std::io::stdout(),
+        "{count} webhook entries are due again; the dispatcher sends them"
+    )?;
     Ok(())
 }
 

@@ -2,15 +2,20 @@
 //!
 //! Every pending file runs in one transaction under one advisory lock of that transaction. So a failing file leaves
 //! nothing behind, replicas that start together do the work once, and a transaction pooler in between does no harm.
-//! In return a file must not control transactions, and `create index concurrently` is not available to it.
+//! In return a file must not control transactions, and `create index concurrently` is not available to it. A database
+//! of the original is adopted on the way: see [`adopt`].
 
+pub mod adopt;
+mod error;
 mod file;
 
 use tokio_postgres::{Client, Error, IsolationLevel, Transaction, types::Type};
 
+use self::adopt::Adoption;
+pub use self::error::MigrateError;
 pub use self::file::Migration;
 use self::file::{blame, embedded};
-use super::connect::{ConnectError, Target};
+use super::connect::Target;
 
 /// Key of the advisory lock around everything that changes schema `dropwire` itself: the bytes of "dropwire".
 pub(super) const SETUP_LOCK: i64 = i64::from_be_bytes(*b"dropwire");
@@ -33,72 +38,8 @@ pub struct Report {
     pub applied: Vec<String>,
     /// How many had been applied before.
     pub already: usize,
-}
-
-/// Why the schema is not, or cannot be, the one this program needs. The database is as it was before.
-#[derive(Debug, thiserror::Error)]
-pub enum MigrateError {
-    /// The database cannot be reached.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// A file in the binary is misnamed.
-    #[error("migration {name} must be named NNNN_name.sql")]
-    Name {
-        /// Its name.
-        name: &'static str,
-    },
-    /// Two files in the binary share a number.
-    #[error("migrations {first} and {second} have the same number; give one the next free number")]
-    Duplicate {
-        /// One of them.
-        first: &'static str,
-        /// The other.
-        second: &'static str,
-    },
-    /// An applied file was edited afterwards.
-    #[error(
-        "migration {name} was changed after it had been applied to this database; restore the file and put the \
-         change into a new one"
-    )]
-    Changed {
-        /// Its name.
-        name: &'static str,
-    },
-    /// The database has a migration that the binary lacks.
-    #[error(
-        "the database has migration {name}, which this program does not know; it was set up by a newer version: \
-         run that version, or restore a backup made before it"
-    )]
-    Unknown {
-        /// The name under which it was recorded.
-        name: String,
-    },
-    /// A file's SQL failed.
-    #[error("migration {name}{} failed with SQLSTATE {code}: {message}", line.map(|line| format!(", line {line},")).unwrap_or_default())]
-    File {
-        /// Its name.
-        name: &'static str,
-        /// Line of the file, counted from 1, when the server pointed at one.
-        line: Option<usize>,
-        /// SQLSTATE.
-        code: String,
-        /// Message, detail, hint and the place inside a function, as far as given.
-        message: String,
-    },
-    /// A file committed or rolled back by itself, which breaks "all or nothing".
-    #[error("migration {name} ends the transaction it runs in; take begin, commit and rollback out of it")]
-    Transaction {
-        /// Its name.
-        name: &'static str,
-    },
-    /// Something around the files failed.
-    #[error("{doing}")]
-    Database {
-        /// What was being done.
-        doing: &'static str,
-        /// What the server or the driver said.
-        source: Error,
-    },
+    /// What was changed in a database of the original, where this was one.
+    pub adoption: Option<Adoption>,
 }
 
 /// Applies what is pending. Needs a role that owns, or may create, schema `dropwire`.
@@ -127,8 +68,18 @@ async fn run_files(target: &Target, files: &[Migration]) -> Result<Report, Migra
         .map_err(during("creating dropwire.schema_migrations"))?;
     let applied = applied(transaction.client()).await?;
     let pending = compare(files, &applied)?;
+    let adopts = applied.is_empty() && adopt::is_original(transaction.client()).await?;
+    let mut adoption = None;
     for migration in &pending {
-        apply(&transaction, migration).await?;
+        if adopts && migration.version == adopt::TABLES {
+            adoption = Some(adopt::tables(transaction.client(), migration).await?);
+            record(transaction.client(), migration).await?;
+        } else {
+            apply(&transaction, migration).await?;
+        }
+    }
+    if let Some(adoption) = &mut adoption {
+        adopt::finish(transaction.client(), adoption).await?;
     }
     transaction
         .commit()
@@ -137,6 +88,7 @@ async fn run_files(target: &Target, files: &[Migration]) -> Result<Report, Migra
     Ok(Report {
         applied: names(&pending),
         already: applied.len(),
+        adoption,
     })
 }
 
@@ -237,6 +189,10 @@ async fn apply(transaction: &Transaction<'_>, migration: &Migration) -> Result<(
     if transaction_id(client).await? != before {
         return Err(MigrateError::Transaction { name: migration.name });
     }
+    record(client, migration).await
+}
+
+async fn record(client: &Client, migration: &Migration) -> Result<(), MigrateError> {
     // What one file sets must not reach the next, nor the ledger.
     client
         .batch_execute("reset role; reset search_path")
@@ -333,7 +289,8 @@ mod tests {
             run_files(&target, &both).await.unwrap(),
             Report {
                 applied: Vec::new(),
-                already: 2
+                already: 2,
+                adoption: None
             }
         );
         assert!(pending_files(&target, &both).await.unwrap().is_empty());

@@ -89,7 +89,8 @@ fn line_of(sql: &str, refusal: &DbError) -> Option<usize> {
     Some(sql.chars().take(before).filter(|letter| *letter == '\n').count() + 1)
 }
 
-fn describe(refusal: &DbError) -> String {
+/// Joins all that the server says about a failure.
+pub(super) fn describe(refusal: &DbError) -> String {
     let mut text = refusal.message().to_owned();
     for (label, part) in [
         ("detail", refusal.detail()),
