@@ -4,6 +4,7 @@
 
 mod support;
 
+mod adoption;
 mod automation_rpc;
 mod cli;
 mod compat;
