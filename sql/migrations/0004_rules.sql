@@ -237,15 +237,18 @@ $$;
 
 -- A new ticket: its creation entry first, then the rules, whose activities queue behind it. Nobody else can see
 -- the ticket yet, so the entry needs no lock. Payloads are read when sent: Make sees the state after the rules.
+--
+-- Without a search_path of its own, like what calls it on the path of every new ticket (see 0006).
 create function dropwire.ticket_created() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile security definer as $$
 begin
   if new.tenant_id is not null then
     insert into public.ticket_webhook_queue (ticket_id, tenant_id, origin)
     values (new.id, new.tenant_id, 'creation');
     -- Asked here rather than in run_rules: most tickets then cost one index probe and no further call.
     if exists (select from public.rules r
-                where r.tenant_id = new.tenant_id and r.is_active and r.trigger_event = 'on_create') then
+                where r.tenant_id operator(pg_catalog.=) new.tenant_id and r.is_active
+                  and r.trigger_event operator(pg_catalog.=) 'on_create') then
       perform dropwire.run_rules(new.id, new.tenant_id, 'on_create');
     end if;
   end if;

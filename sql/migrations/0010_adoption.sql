@@ -20,7 +20,7 @@ insert into dropwire.settings default values;
 -- Without a search_path of its own, so that it is inlined; all names are qualified.
 create function dropwire.at_least_four_digits(p_number bigint) returns text
 language sql immutable parallel safe as $$
-  select pg_catalog.lpad(p_number::text, greatest(4, pg_catalog.length(p_number::text)), '0')
+  select pg_catalog.lpad(p_number::pg_catalog.text, greatest(4, pg_catalog.length(p_number::pg_catalog.text)), '0')
 $$;
 
 -- The sequence of a prefix, created on its first use. Of two first uses at once one waits for the other to commit.
@@ -50,31 +50,42 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     'DEF')
 $$;
 
-create or replace function public.generate_ticket_number() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create function dropwire.next_fms_number(p_tenant_id uuid) returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  v_start text := 'TKT-';
-  v_sequence regclass := 'public.ticket_number_seq';
-  v_prefix text;
+  v_prefix constant text := dropwire.ticket_number_prefix(p_tenant_id);
+begin
+  return 'FMS-' || v_prefix || '-' || dropwire.at_least_four_digits(
+    pg_catalog.nextval(dropwire.ticket_number_sequence(v_prefix)));
+end
+$$;
+
+-- On the path of every new ticket, hence without a search_path of its own (see 0006); all names are qualified.
+create or replace function public.generate_ticket_number() returns trigger
+language plpgsql volatile security definer as $$
+declare
+  v_is_fms constant boolean := (select s.ticket_number_form operator(pg_catalog.=) 'FMS' from dropwire.settings s);
   v_number bigint;
 begin
-  if coalesce(new.ticket_number, '') <> '' then
-    return new;
-  end if;
-  if (select s.ticket_number_form = 'FMS' from dropwire.settings s) then
-    v_prefix := dropwire.ticket_number_prefix(new.tenant_id);
-    v_start := 'FMS-' || v_prefix || '-';
-    v_sequence := dropwire.ticket_number_sequence(v_prefix);
-  end if;
   loop
-    v_number := pg_catalog.nextval(v_sequence);
-    new.ticket_number := v_start || dropwire.at_least_four_digits(v_number);
+    if v_is_fms then
+      new.ticket_number := dropwire.next_fms_number(new.tenant_id);
+    else
+      v_number := pg_catalog.nextval('public.ticket_number_seq'::pg_catalog.regclass);
+      new.ticket_number := 'TKT-' operator(pg_catalog.||) v_number::pg_catalog.text;
+    end if;
     -- A client may have stored a number of its own ahead of the sequence: step over it.
-    exit when not exists (select from public.tickets t where t.ticket_number = new.ticket_number);
+    exit when not exists (
+      select from public.tickets t where t.ticket_number operator(pg_catalog.=) new.ticket_number);
   end loop;
   return new;
 end
 $$;
+
+drop trigger set_ticket_number on public.tickets;
+create trigger set_ticket_number before insert on public.tickets
+  for each row when (new.ticket_number is null or new.ticket_number = '')
+  execute function public.generate_ticket_number();
 
 comment on function public.generate_ticket_number() is
   'Numbers a ticket when the writer gives no number: TKT-<n>, n from 1000, or in the original''s form where the '
