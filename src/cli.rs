@@ -12,7 +12,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 
 use crate::auth::Role;
 use crate::config::variables::{DATABASE, KEYS, LOGS, ONBOARDING, SERVER, Section, WEBHOOKS};
-use crate::config::{self, Flags, LISTEN_ALLOWED};
+use crate::config::{self, Env, Flags, LISTEN_ALLOWED, worker_threads};
 use crate::error::chain;
 use verbs::VerbError;
 
@@ -147,7 +147,15 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let workers = match worker_threads(&Env::from_process()) {
+        Ok(workers) => workers,
+        Err(error) => return complain(&error.to_string(), 2),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("starting the runtime: {error}"), 1),
     };

@@ -205,6 +205,13 @@ pub fn http_url(value: &str) -> Option<Url> {
         .filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host())
 }
 
+/// How many threads serve requests: half the machine's cores, since PostgreSQL needs the others. With as many as
+/// there are cores, waking each other costs them more than they gain where the database runs beside.
+pub fn worker_threads(env: &Env) -> Result<usize, ConfigError> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    env.count("DROPWIRE_WORKER_THREADS", (cores / 2).max(1), 1..=1_024)
+}
+
 impl HttpSettings {
     fn load(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {

@@ -241,14 +241,21 @@ $$;
 -- Without a search_path of its own, like what calls it on the path of every new ticket (see 0006).
 create function dropwire.ticket_created() returns trigger
 language plpgsql volatile security definer as $$
+declare
+  v_has_rules boolean;
 begin
   if new.tenant_id is not null then
-    insert into public.ticket_webhook_queue (ticket_id, tenant_id, origin)
-    values (new.id, new.tenant_id, 'creation');
-    -- Asked here rather than in run_rules: most tickets then cost one index probe and no further call.
-    if exists (select from public.rules r
-                where r.tenant_id operator(pg_catalog.=) new.tenant_id and r.is_active
-                  and r.trigger_event operator(pg_catalog.=) 'on_create') then
+    -- One statement for both. Rules are looked for here rather than in run_rules: most tickets then cost one index
+    -- probe and no further call.
+    with creation as (
+      insert into public.ticket_webhook_queue (ticket_id, tenant_id, origin)
+      values (new.id, new.tenant_id, 'creation')
+    )
+    select exists (select from public.rules r
+                    where r.tenant_id operator(pg_catalog.=) new.tenant_id and r.is_active
+                      and r.trigger_event operator(pg_catalog.=) 'on_create')
+      into v_has_rules;
+    if v_has_rules then
       perform dropwire.run_rules(new.id, new.tenant_id, 'on_create');
     end if;
   end if;

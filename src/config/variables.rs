@@ -57,6 +57,11 @@ pub const SERVER: Section = Section {
     variables: &[
         ("DROPWIRE_LISTEN", "127.0.0.1:54321", "address to listen on"),
         (
+            "DROPWIRE_WORKER_THREADS",
+            "half the cores",
+            "threads that serve requests; more where PostgreSQL runs on another machine",
+        ),
+        (
             "DROPWIRE_HTTP_HEAD_TIMEOUT_MS",
             "10000",
             "time for a request's head to arrive",
