@@ -14,6 +14,7 @@ mod dev;
 mod dispatcher;
 mod events;
 mod gateway;
+mod hostile;
 mod http_edge;
 mod idempotency;
 mod migrations;
