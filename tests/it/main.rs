@@ -7,6 +7,7 @@ mod support;
 mod adoption;
 mod automation_rpc;
 mod cli;
+mod clients;
 mod compat;
 mod crash;
 mod database_edge;
