@@ -5,7 +5,7 @@ APT   = $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive 
 # Debian keeps the server's programs out of PATH.
 HAVE_POSTGRES = command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres >/dev/null 2>&1
 
-.PHONY: help run test check openapi bench ci deps-build deps-postgres deps-test deps-bench
+.PHONY: help run test check openapi bench ci deps-build deps-postgres deps-test deps-clients deps-bench
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
@@ -15,7 +15,7 @@ run: deps-build deps-postgres ## Build and start Dropwire with demo data on http
 	@cargo build --release --locked
 	@exec target/release/dropwire dev
 
-test: deps-build deps-postgres deps-test ## Run the whole suite against a real PostgreSQL
+test: deps-build deps-postgres deps-test deps-clients ## Run the whole suite against a real PostgreSQL
 	cargo test --locked
 
 check: deps-build ## Formatting, lints, documentation
@@ -48,6 +48,23 @@ deps-postgres:
 deps-test:
 	@command -v curl >/dev/null || { $(APT) curl; }
 	@command -v chromium >/dev/null || { $(APT) chromium; }
+
+# Others' tools, which read the OpenAPI document: a TypeScript client's and a fuzzer. Installed anew when their pins change.
+CLIENT = tests/clients/typescript
+FUZZER = tests/clients/schemathesis
+
+deps-clients: $(CLIENT)/node_modules/.package-lock.json target/schemathesis/installed.txt
+
+$(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package-lock.json
+	@command -v npm >/dev/null || { $(APT) nodejs npm; }
+	cd $(CLIENT) && npm ci --loglevel=error
+	@touch $@
+
+target/schemathesis/installed.txt: $(FUZZER)/requirements.txt
+	@python3 -c 'import ensurepip' 2>/dev/null || { $(APT) python3-venv; }
+	python3 -m venv --clear target/schemathesis
+	target/schemathesis/bin/python -m pip install --quiet --disable-pip-version-check -r $(FUZZER)/requirements.txt
+	@cp $(FUZZER)/requirements.txt $@
 
 deps-bench:
 	@command -v wrk >/dev/null || { $(APT) wrk; }

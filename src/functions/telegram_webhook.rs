@@ -50,14 +50,19 @@ enum Priority {
 #[oai(example)]
 struct TicketRequest {
     /// What is wrong; becomes the ticket's title and description
+    #[oai(validator(min_length = 1))]
     issue: String,
+    #[oai(validator(min_length = 1))]
     location: String,
+    #[oai(validator(min_length = 1))]
     category: String,
     /// In exactly this spelling
     priority: Priority,
     /// The user's name; has to be there, is not stored
+    #[oai(validator(min_length = 1))]
     name: String,
     /// Telegram chat id of a user of the tenant, as a string; a number is accepted too
+    #[oai(validator(min_length = 1))]
     chat_id: String,
     tenant_id: Uuid,
     designation: Option<String>,
