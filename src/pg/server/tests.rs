@@ -18,7 +18,7 @@ use tokio_postgres::{Client, NoTls};
 use super::*;
 
 /// A statement whose backend takes a second or so to notice that its postmaster is gone.
-const BUSY: &str = "do $$ begin for i in 1..30000000 loop null; end loop; end $$";
+const BUSY: &str = "do $$ begin for i in 1..60000000 loop null; end loop; end $$";
 
 /// A directory of its own for one test, removed with everything in it.
 struct Scratch(PathBuf);

@@ -112,7 +112,17 @@ async fn successor_waits_for_backends_that_lost_both_process_and_postmaster() {
     let (busy, connection) = config.connect(NoTls).await.unwrap();
     tokio::spawn(connection);
     tokio::spawn(async move { busy.batch_execute(BUSY).await.ok() });
-    sleep(Duration::from_millis(50)).await;
+    let (watcher, connection) = config.connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let is_busy = "select from pg_stat_activity where state = 'active' and pid <> pg_backend_pid()
+                      and datname = current_database()";
+    eventually("a backend is busy", async || {
+        watcher
+            .query(is_busy, &[])
+            .await
+            .is_ok_and(|rows| !rows.is_empty())
+    })
+    .await;
 
     kill(id(pid), Signal::SIGKILL).unwrap();
     process.kill().unwrap();
