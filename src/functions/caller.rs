@@ -20,17 +20,8 @@ impl<'a> ApiExtractor<'a> for Caller {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        let scheme = MetaSecurityScheme {
-            ty: "http",
-            description: Some("The project's anon or service_role key, a user's token, or an `sb_…` key"),
-            name: None,
-            key_in: None,
-            scheme: Some("bearer"),
-            bearer_format: Some("JWT"),
-            flows: None,
-            openid_connect_url: None,
-        };
-        registry.create_security_scheme(BEARER, scheme);
+        let description = "The project's anon or service_role key, a user's token, or an `sb_…` key";
+        registry.create_security_scheme(BEARER, bearer_scheme(description, Some("JWT")));
         let scheme = MetaSecurityScheme {
             ty: "apiKey",
             description: Some("The same keys without `Authorization`; beside one it is ignored"),
@@ -58,5 +49,19 @@ impl<'a> ApiExtractor<'a> for Caller {
         context
             .map(Self)
             .ok_or_else(|| poem::Error::from_status(StatusCode::UNAUTHORIZED))
+    }
+}
+
+/// How the document describes a credential that goes into `Authorization: Bearer …`.
+pub(super) fn bearer_scheme(description: &'static str, format: Option<&'static str>) -> MetaSecurityScheme {
+    MetaSecurityScheme {
+        ty: "http",
+        description: Some(description),
+        name: None,
+        key_in: None,
+        scheme: Some("bearer"),
+        bearer_format: format,
+        flows: None,
+        openid_connect_url: None,
     }
 }

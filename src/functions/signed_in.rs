@@ -6,10 +6,11 @@
 
 use poem::http::header::AUTHORIZATION;
 use poem::{Request, RequestBody};
-use poem_openapi::registry::{MetaSecurityScheme, Registry};
+use poem_openapi::registry::Registry;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use uuid::Uuid;
 
+use super::caller::bearer_scheme;
 use super::error::{Dialect, FunctionError};
 use crate::auth::{AuthContext, Role};
 
@@ -53,17 +54,8 @@ impl<'a> ApiExtractor<'a> for SignedIn {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        let scheme = MetaSecurityScheme {
-            ty: "http",
-            description: Some("A signed-in user's access token; the project's own keys are not enough"),
-            name: None,
-            key_in: None,
-            scheme: Some("bearer"),
-            bearer_format: Some("JWT"),
-            flows: None,
-            openid_connect_url: None,
-        };
-        registry.create_security_scheme(SCHEME, scheme);
+        let description = "A signed-in user's access token; the project's own keys are not enough";
+        registry.create_security_scheme(SCHEME, bearer_scheme(description, Some("JWT")));
     }
 
     fn security_schemes() -> Vec<&'static str> {

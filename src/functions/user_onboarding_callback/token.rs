@@ -3,13 +3,14 @@
 use poem::http::header::AUTHORIZATION;
 use poem::web::Data;
 use poem::{FromRequest as _, Request, RequestBody};
-use poem_openapi::registry::{MetaSecurityScheme, Registry};
+use poem_openapi::registry::Registry;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use crate::app::AppState;
 use crate::auth::Role;
 use crate::auth::jwt::Verifier;
 use crate::config::Secret;
+use crate::functions::caller::bearer_scheme;
 use crate::functions::error::{Dialect, FunctionError};
 
 const SCHEME: &str = "callbackToken";
@@ -44,17 +45,8 @@ impl<'a> ApiExtractor<'a> for CallbackToken {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        let scheme = MetaSecurityScheme {
-            ty: "http",
-            description: Some("MAKE_ONBOARDING_CALLBACK_TOKEN; where that is not set, the service_role key"),
-            name: None,
-            key_in: None,
-            scheme: Some("bearer"),
-            bearer_format: None,
-            flows: None,
-            openid_connect_url: None,
-        };
-        registry.create_security_scheme(SCHEME, scheme);
+        let description = "MAKE_ONBOARDING_CALLBACK_TOKEN; where that is not set, the service_role key";
+        registry.create_security_scheme(SCHEME, bearer_scheme(description, None));
     }
 
     fn security_schemes() -> Vec<&'static str> {
