@@ -45,5 +45,7 @@ pub mod http;
 pub mod idempotency;
 pub mod onboarding;
 pub mod pg;
+pub mod rest;
+pub mod schema_cache;
 pub mod telemetry;
 pub mod webhook;
