@@ -23,6 +23,8 @@ mod output;
 mod read;
 mod session;
 pub mod statement;
+#[cfg(test)]
+mod tests;
 mod type_name;
 
 pub use self::session::{pre_request, session};
