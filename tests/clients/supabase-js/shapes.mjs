@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict'
 
-const { CLIENT, CALLER, BASE_URL, KEY, TOKEN, TENANT } = process.env
+const { CLIENT, CALLER, DROPWIRE_URL, KEY, TOKEN, TENANT_ID: TENANT } = process.env
 const { createClient } = await import(CLIENT)
 const headers = TOKEN ? { Authorization: `Bearer ${TOKEN}` } : {}
-const db = createClient(BASE_URL, KEY, {
+const db = createClient(DROPWIRE_URL, KEY, {
   auth: { persistSession: false, autoRefreshToken: false },
   global: { headers },
 })
