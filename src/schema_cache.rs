@@ -32,6 +32,8 @@ pub struct SchemaCache {
     pub representations: HashMap<(String, String), String>,
     /// Media type handlers that the database defines.
     pub media_handlers: HashMap<(HandlerTarget, String), MediaHandler>,
+    /// Whether rows can be written as `GeoJSON`: the `st_asgeojson(record, …)` of `PostGIS` is on the search path of requests.
+    pub geojson: bool,
     /// `server_version_num`, such as 150018.
     pub server_version: i32,
 }
