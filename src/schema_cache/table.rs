@@ -4,6 +4,10 @@ use super::QualifiedName;
 
 /// A table, view, materialized view, foreign or partitioned table.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of the catalog on its own"
+)]
 pub struct Table {
     /// Schema and name.
     pub name: QualifiedName,
