@@ -85,7 +85,7 @@ pub async fn load(client: &Client, options: &LoadOptions) -> Result<SchemaCache,
     ended.map_err(query("the end"))?;
     let exposed: HashSet<String> = options.schemas.iter().cloned().collect();
     // A large catalog takes a while to put together; requests go on meanwhile.
-    tokio::task::spawn_blocking(move || assemble(raw, &exposed))
+    tokio::task::spawn_blocking(move || assemble(&raw, &exposed))
         .await
         .map_err(|_stopped| LoadError::Stopped)
 }
@@ -166,7 +166,7 @@ async fn read_views(client: &Client, options: &LoadOptions) -> Result<Vec<View>,
     Ok(views)
 }
 
-fn assemble(raw: Raw, exposed: &HashSet<String>) -> SchemaCache {
+fn assemble(raw: &Raw, exposed: &HashSet<String>) -> SchemaCache {
     let dependencies = views::dependencies(&raw.views, &raw.keys);
     let tables = tables::build(&raw.tables, &raw.columns, &raw.keys, &raw.views, &dependencies);
     let computed = raw.computed.iter().map(relationships::computed).collect();

@@ -5,6 +5,8 @@
 //! load that fails changes nothing but the [`CacheState`]; it is tried again until it succeeds.
 
 mod listen;
+#[cfg(test)]
+mod tests;
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,6 +69,15 @@ struct Wanted {
     schema: AtomicBool,
     config: AtomicBool,
     wake: Notify,
+}
+
+impl Wanted {
+    /// Waits until something is.
+    async fn any(&self) {
+        while !self.schema.load(Ordering::Acquire) && !self.config.load(Ordering::Acquire) {
+            self.wake.notified().await;
+        }
+    }
 }
 
 impl SharedCache {
@@ -244,12 +255,12 @@ impl Work {
                     }
                 }
             }
-            let wake = self.cache.0.wanted.wake.notified();
+            let wanted = self.cache.0.wanted.any();
             if failures == 0 {
-                wake.await;
+                wanted.await;
             } else {
                 // Whoever changed something may have mended it.
-                tokio::time::timeout(delay(failures), wake).await.ok();
+                tokio::time::timeout(delay(failures), wanted).await.ok();
             }
             tokio::time::sleep_until(began + DEBOUNCE).await;
         }

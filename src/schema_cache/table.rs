@@ -4,6 +4,10 @@ use super::QualifiedName;
 
 /// A table, view, materialized view, foreign or partitioned table.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent of each other, as the catalog tells them"
+)]
 pub struct Table {
     /// Schema and name.
     pub name: QualifiedName,

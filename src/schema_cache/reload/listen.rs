@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_postgres::{Client, Notification};
 
-use super::{SharedCache, delay};
+use super::{DEBOUNCE, SharedCache, delay};
 use crate::error::chain;
 use crate::pg::connect::{ConnectError, Target};
 use crate::schema_cache::name::quoted;
@@ -39,6 +39,7 @@ pub(super) async fn run(target: Target, channel: String, cache: SharedCache, fir
                 drop(connection);
                 cache.set_listening(false);
                 tracing::warn!(channel, "the listening connection was lost");
+                tokio::time::sleep(DEBOUNCE).await;
             }
             Err(error) => {
                 first.notify_one();
