@@ -5,6 +5,7 @@
 //!        PGRST3xx  PGRST1xx          PGRST2xx                     (cannot fail)   SQLSTATE   406, 416
 //! ```
 
+pub mod auth;
 pub mod error;
 pub mod plan;
 pub mod query;
