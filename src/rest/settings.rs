@@ -100,6 +100,19 @@ pub enum LogLevel {
     Debug,
 }
 
+impl LogLevel {
+    /// The same as a filter of the log.
+    pub fn filter(self) -> &'static str {
+        match self {
+            Self::Crit => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info,poem=warn",
+            Self::Debug => "debug",
+        }
+    }
+}
+
 /// What requests depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestSettings {
