@@ -19,6 +19,7 @@ use crate::http::server::{GRACE, HttpServer};
 use crate::http::trace::trace;
 use crate::onboarding::Onboarding;
 use crate::pg::pool::Pool;
+use crate::rest::settings::{RestConfig, Surface};
 use crate::rest::state::{Access, LiveSettings, RefreshError, RestState};
 use crate::schema_cache::reload::Reloader;
 use crate::webhook::Dispatcher;
@@ -169,6 +170,8 @@ pub struct App {
 impl App {
     /// Opens the database, binds the address, starts serving and, unless switched off, the built-in dispatcher.
     pub async fn start(mut settings: Settings, inbox: Option<Inbox>) -> Result<Self, AppError> {
+        // Before anything is touched; it is read again with the database's share.
+        RestConfig::load(&settings.rest, &[], Surface::Supabase)?;
         let address = settings.listen;
         // Bound first: a second server on the address fails before it touches anything.
         let limits = Limits {

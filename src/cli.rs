@@ -82,6 +82,7 @@ enum Verb {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of the command line")]
 struct Serve {
     #[command(flatten)]
     listen: Listen,

@@ -45,6 +45,7 @@ pub struct RestConfig {
 
 /// How the database is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of their own")]
 pub struct ConnectionSettings {
     /// `db-uri`
     pub uri: Option<Secret>,
@@ -115,6 +116,7 @@ impl LogLevel {
 
 /// What requests depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of their own")]
 pub struct RestSettings {
     /// `db-schemas`: exposed schemas, the first is the default.
     pub schemas: Vec<String>,
