@@ -7,6 +7,7 @@
 
 pub mod auth;
 pub mod error;
+pub mod execute;
 pub mod plan;
 pub mod query;
 pub mod request;
