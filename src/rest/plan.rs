@@ -2,14 +2,26 @@
 //!
 //! A plan holds no SQL text but names out of the schema cache, and request values that [`super::query`] will bind.
 
+mod aggregate;
+mod build;
 pub mod call;
+mod embed;
+mod media;
 pub mod mutate;
+mod negotiate;
 pub mod read;
+mod resolve;
+mod returning;
+mod routine;
+mod sketch;
+mod suggest;
+mod tree;
 
 use crate::rest::request::MediaType;
 use crate::schema_cache::{QualifiedName, Routine};
 use std::sync::Arc;
 
+pub use self::build::build;
 pub use self::call::{Argument, Arguments, CallParameters, CallPlan};
 pub use self::mutate::MutatePlan;
 pub use self::read::{
