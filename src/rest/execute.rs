@@ -17,7 +17,7 @@ mod verdict;
 
 use futures_util::TryStreamExt as _;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Error, Row};
+use tokio_postgres::{Client, Error, Row};
 use tracing::Instrument as _;
 
 use self::stream::Large;
@@ -218,26 +218,48 @@ pub async fn run(pool: &Pool, transaction: Transaction) -> Result<Outcome, RestE
         .unwrap_or_else(|panicked| Err(RestError::Internal(panicked.to_string())))
 }
 
-/// Runs statements in a transaction that only reads, and collects the rows of each.
-pub async fn inspect(
-    pool: &Pool,
-    opening: &Opening,
-    statements: &[Statement],
-) -> Result<Vec<Vec<Row>>, RestError> {
-    let lease = pool.get().await.map_err(failure::of_pool)?;
-    let answers = async {
-        lease.client().batch_execute(opening.begin()).await?;
-        let mut answers = Vec::with_capacity(statements.len());
-        Step::of(&lease, &opening.session).run(&lease).await?;
-        for statement in opening.pre_request.iter().chain(statements) {
-            answers.push(Step::of(&lease, statement).run(&lease).await?);
+/// A transaction that only reads, by statements that follow from each other.
+pub struct Reading {
+    lease: Lease,
+    authenticated: bool,
+}
+
+impl Reading {
+    /// Opens it.
+    pub async fn begin(pool: &Pool, opening: &Opening) -> Result<Self, RestError> {
+        let lease = pool.get().await.map_err(failure::of_pool)?;
+        let reading = Self {
+            lease,
+            authenticated: opening.authenticated,
+        };
+        match reading.open(opening).await {
+            Ok(()) => Ok(reading),
+            Err(error) => reading.finish(Err(error)).await,
         }
-        Ok(answers.split_off(answers.len() - statements.len()))
-    };
-    let answers = answers.await;
-    let ended = lease.client().batch_execute("commit").await;
-    give_back(lease, answers.as_ref().err().or(ended.as_ref().err()));
-    answers.map_err(|error| failure::of_statement(&error, opening.authenticated))
+    }
+
+    async fn open(&self, opening: &Opening) -> Result<(), Error> {
+        let lease = &self.lease;
+        lease.client().batch_execute(opening.begin()).await?;
+        for statement in [Some(&opening.session), opening.pre_request.as_ref()].into_iter().flatten() {
+            Step::of(lease, statement).run(lease).await?;
+        }
+        Ok(())
+    }
+
+    /// Reaches the connection.
+    pub fn client(&self) -> &Client {
+        self.lease.client()
+    }
+
+    /// Ends it, and tells what came of it.
+    pub async fn finish<T>(self, outcome: Result<T, Error>) -> Result<T, RestError> {
+        match &outcome {
+            Err(error) if is_unavailable(error) => give_back(self.lease, Some(error)),
+            _ => end(self.lease, "commit").await,
+        }
+        outcome.map_err(|error| failure::of_statement(&error, self.authenticated))
+    }
 }
 
 /// Runs a transaction on a connection. One that fails only because a prepared statement is out of date is run again:

@@ -18,9 +18,11 @@ use super::plan::{Output, Plan, ReadNode};
 use super::request::preferences::{Count, Representation, Resolution};
 use super::request::{Action, MediaType, Mutation, Request};
 use super::settings::RestSettings;
+use super::timing::Timing;
 use crate::schema_cache::{SchemaCache, Table, Volatility};
 
 static CONTENT_PROFILE: HeaderName = HeaderName::from_static("content-profile");
+static SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 static PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// An answer that is no error.
@@ -56,6 +58,11 @@ impl Answer {
             self.headers.insert(CONTENT_LENGTH, bytes.len().into());
         }
         self.body = body;
+    }
+
+    /// Tells how long each stage took.
+    pub fn set_timing(&mut self, timing: &Timing) {
+        self.set(SERVER_TIMING.clone(), timing.header());
     }
 
     fn set_type(&mut self, media_type: &MediaType, request: &Request) {
@@ -130,7 +137,7 @@ pub fn build(plan: &Plan, request: &Request, settings: &RestSettings, outcome: O
 }
 
 fn no_rows() -> RestError {
-    RestError::Internal("a plan without rows was answered with rows".to_owned())
+    RestError::Internal("a plan was answered by what answers another".to_owned())
 }
 
 /// What every answer has.
@@ -222,30 +229,29 @@ pub fn openapi(document: String, head: bool, request: &Request) -> Answer {
     answer
 }
 
-/// Answers OPTIONS. None for plans of other methods.
-pub fn info(plan: &Plan, cache: &SchemaCache) -> Option<Result<Answer, RestError>> {
+/// Answers OPTIONS.
+pub fn info(plan: &Plan, cache: &SchemaCache) -> Result<Answer, RestError> {
     let allowed = match plan {
         Plan::RelationInfo(relation) => match cache.table(relation) {
             Some(table) => methods(table),
             None => {
-                return Some(Err(PlanError::TableNotFound {
+                return Err(RestError::from(PlanError::TableNotFound {
                     relation: relation.to_string(),
                     suggestion: None,
-                }
-                .into()));
+                }));
             }
         },
         Plan::RoutineInfo(routine) if routine.volatility == Volatility::Volatile => "OPTIONS,POST".to_owned(),
         Plan::RoutineInfo(_) => "OPTIONS,GET,HEAD,POST".to_owned(),
         Plan::SchemaInfo => "OPTIONS,GET,HEAD".to_owned(),
-        _ => return None,
+        _ => return Err(no_rows()),
     };
     let mut answer = Answer::new(StatusCode::OK);
     answer.fill(Body::default());
     answer.set(ACCESS_CONTROL_ALLOW_ORIGIN, "*");
     answer.set(ALLOW, allowed);
     finish(&mut answer);
-    Some(Ok(answer))
+    Ok(answer)
 }
 
 /// The methods that a relation takes, whoever asks.
