@@ -96,7 +96,10 @@ impl Rest {
         let identity = self.state.identify(current, http.headers(), http.uri().query())?;
         timing.end(Stage::Jwt);
 
-        let cache = self.state.schema_cache().ok_or(RestError::from(Unavailable::SchemaCache))?;
+        let cache = self
+            .state
+            .schema_cache()
+            .ok_or(RestError::from(Unavailable::SchemaCache))?;
         let body = match wire::read(http.take_body(), self.body_limit).await {
             Ok(body) => body,
             Err(answer) => return Ok(answer),
@@ -114,7 +117,10 @@ impl Rest {
                 timing.end(Stage::Transaction);
                 response::build(&plan, &request, settings, outcome)?
             }
-            None => self.describe(&plan, &request, &cache, settings, &identity).await?,
+            None => {
+                self.describe(&plan, &request, &cache, settings, &identity)
+                    .await?
+            }
         };
         timing.end(Stage::Response);
         if settings.server_timing {
@@ -123,7 +129,12 @@ impl Rest {
         Ok(answer)
     }
 
-    fn parse(&self, http: &Request, body: Bytes, settings: &RestSettings) -> Result<request::Request, RestError> {
+    fn parse(
+        &self,
+        http: &Request,
+        body: Bytes,
+        settings: &RestSettings,
+    ) -> Result<request::Request, RestError> {
         let uri = http.original_uri();
         // Raw, as it came: it is taken apart before it is decoded.
         let path = match uri.path().strip_prefix(self.mount) {

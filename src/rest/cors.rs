@@ -4,13 +4,13 @@
 //! PostgREST's surface speaks only to requests with an `Origin`, and by `server-cors-allowed-origins`; what it does
 //! not allow it answers as if it had not been asked. Supabase's surface allows every origin, as its gateway does.
 
+use poem::Response;
 use poem::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
     ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
 };
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode};
-use poem::Response;
 
 use super::settings::{RestSettings, Surface};
 
@@ -38,11 +38,16 @@ pub struct Cors {
 impl Cors {
     /// Looks at a request's origin.
     pub fn of(headers: &HeaderMap, surface: Surface, settings: &RestSettings) -> Self {
-        let origins = settings.cors_origins.as_deref().filter(|origins| !origins.is_empty());
+        let origins = settings
+            .cors_origins
+            .as_deref()
+            .filter(|origins| !origins.is_empty());
         let allowed = match (surface, headers.get(ORIGIN), origins) {
             (Surface::Supabase, _, None) | (_, Some(_), None) => Some(ANY),
             (_, Some(origin), Some(origins)) => {
-                let is_allowed = origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes());
+                let is_allowed = origins
+                    .iter()
+                    .any(|allowed| allowed.as_bytes() == origin.as_bytes());
                 is_allowed.then(|| origin.clone())
             }
             (_, None, _) => None,
@@ -61,7 +66,10 @@ impl Cors {
             Surface::Postgrest => POSTGREST_METHODS,
             Surface::Supabase => SUPABASE_METHODS,
         };
-        if !methods.split(", ").any(|method| method.as_bytes() == wanted.as_bytes()) {
+        if !methods
+            .split(", ")
+            .any(|method| method.as_bytes() == wanted.as_bytes())
+        {
             return None;
         }
         let mut response = Response::builder()
@@ -108,13 +116,21 @@ impl Cors {
             None if self.surface == Surface::Supabase => "",
             None => return None,
         };
-        let requested = requested.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let requested = requested
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty());
         let (before, behind): (&[&str], &[&str]) = match self.surface {
             Surface::Postgrest => (&["Authorization"], &SIMPLE_HEADERS),
             Surface::Supabase => (&SUPABASE_HEADERS, &[]),
         };
         let mut names: Vec<&str> = Vec::new();
-        for name in before.iter().copied().chain(requested).chain(behind.iter().copied()) {
+        for name in before
+            .iter()
+            .copied()
+            .chain(requested)
+            .chain(behind.iter().copied())
+        {
             if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
                 names.push(name);
             }
@@ -134,7 +150,11 @@ mod tests {
             .collect()
     }
 
-    fn preflight(surface: Surface, origins: &[&str], pairs: &[(&'static str, &'static str)]) -> Option<Response> {
+    fn preflight(
+        surface: Surface,
+        origins: &[&str],
+        pairs: &[(&'static str, &'static str)],
+    ) -> Option<Response> {
         let settings = RestSettings {
             cors_origins: Some(origins.iter().map(|origin| (*origin).to_owned()).collect()),
             ..RestSettings::default()
@@ -154,7 +174,10 @@ mod tests {
         assert_eq!(response.status(), StatusCode::OK);
         for (name, value) in [
             ("access-control-allow-origin", "*"),
-            ("access-control-allow-methods", "GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD"),
+            (
+                "access-control-allow-methods",
+                "GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD",
+            ),
             (
                 "access-control-allow-headers",
                 "Authorization, Foo, Bar, Accept, Accept-Language, Content-Language",
@@ -163,7 +186,11 @@ mod tests {
         ] {
             assert_eq!(response.headers()[name], value, "{name}");
         }
-        assert!(!response.headers().contains_key("access-control-allow-credentials"));
+        assert!(
+            !response
+                .headers()
+                .contains_key("access-control-allow-credentials")
+        );
     }
 
     #[test]
@@ -171,7 +198,10 @@ mod tests {
         let from = |origin| [("origin", origin), ("access-control-request-method", "GET")];
         let origins = ["http://a.example", "http://b.example"];
         let response = preflight(Surface::Postgrest, &origins, &from("http://b.example")).unwrap();
-        assert_eq!(response.headers()["access-control-allow-origin"], "http://b.example");
+        assert_eq!(
+            response.headers()["access-control-allow-origin"],
+            "http://b.example"
+        );
         assert_eq!(response.headers()["access-control-allow-credentials"], "true");
         assert!(preflight(Surface::Postgrest, &origins, &from("http://c.example")).is_none());
     }
@@ -211,7 +241,8 @@ mod tests {
         let exposed = |surface, pairs: &[(&'static str, &'static str)]| {
             let mut out = HeaderMap::new();
             Cors::of(&headers(pairs), surface, &settings).expose(&mut out);
-            out.get("access-control-allow-origin").is_some() && out.get("access-control-expose-headers").is_some()
+            out.get("access-control-allow-origin").is_some()
+                && out.get("access-control-expose-headers").is_some()
         };
         assert!(exposed(Surface::Postgrest, &[("origin", "http://a.example")]));
         assert!(!exposed(Surface::Postgrest, &[]));

@@ -20,7 +20,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Row};
 use tracing::Instrument as _;
 
-use self::stream::Large;
+use self::stream::{Counting, Large};
 use self::verdict::Verdict;
 use crate::pg::pool::{Lease, Pool, Text, is_stale, is_unavailable};
 use crate::rest::auth::Identity;
@@ -52,7 +52,8 @@ pub struct Transaction {
 /// How a transaction starts: as whom, and with which settings.
 #[derive(Debug)]
 pub struct Opening {
-    isolation: Isolation,
+    /// None where nobody asked for a certain one.
+    isolation: Option<Isolation>,
     read_only: bool,
     session: Statement,
     pre_request: Option<Statement>,
@@ -111,7 +112,9 @@ impl Opening {
             _ => None,
         };
         Self {
-            isolation: Isolation::named(isolation.or(identity.role_isolation.as_deref())),
+            isolation: isolation
+                .or(identity.role_isolation.as_deref())
+                .map(Isolation::named),
             read_only: match plan {
                 Plan::Call { read_only, .. } => *read_only,
                 Plan::Mutate { .. } => false,
@@ -125,22 +128,22 @@ impl Opening {
 
     fn begin(&self) -> &'static str {
         match (self.isolation, self.read_only) {
-            (Isolation::ReadCommitted, true) => "begin isolation level read committed read only",
-            (Isolation::ReadCommitted, false) => "begin isolation level read committed",
-            (Isolation::RepeatableRead, true) => "begin isolation level repeatable read read only",
-            (Isolation::RepeatableRead, false) => "begin isolation level repeatable read",
-            (Isolation::Serializable, true) => "begin isolation level serializable read only",
-            (Isolation::Serializable, false) => "begin isolation level serializable",
+            (None | Some(Isolation::ReadCommitted), true) => "begin isolation level read committed read only",
+            (None | Some(Isolation::ReadCommitted), false) => "begin isolation level read committed",
+            (Some(Isolation::RepeatableRead), true) => "begin isolation level repeatable read read only",
+            (Some(Isolation::RepeatableRead), false) => "begin isolation level repeatable read",
+            (Some(Isolation::Serializable), true) => "begin isolation level serializable read only",
+            (Some(Isolation::Serializable), false) => "begin isolation level serializable",
         }
     }
 }
 
 impl Isolation {
-    /// The level of that name; PostgREST's default where there is none.
-    fn named(name: Option<&str>) -> Self {
+    /// The level of that name; PostgreSQL treats its lowest as the next one.
+    fn named(name: &str) -> Self {
         match name {
-            Some("serializable") => Self::Serializable,
-            Some("repeatable read") => Self::RepeatableRead,
+            "serializable" => Self::Serializable,
+            "repeatable read" => Self::RepeatableRead,
             _ => Self::ReadCommitted,
         }
     }
@@ -161,13 +164,23 @@ impl Transaction {
         let rendered = query::render(plan, request, settings);
         let is_plan = matches!(output.media_type, MediaType::Plan { .. });
         let preferences = &request.preferences;
+        let mut opening = Opening::of(plan, request, settings, identity);
+        let mut counting = Counting::Cursor;
+        if rendered.stream.is_some() && answer == Answer::Read {
+            // One snapshot for all statements, so that what is counted is what is sent.
+            let isolation = *opening.isolation.get_or_insert(Isolation::RepeatableRead);
+            if isolation != Isolation::ReadCommitted {
+                counting = Counting::Query;
+            }
+        }
         Some(Self {
-            opening: Opening::of(plan, request, settings, identity),
+            opening,
             main: rendered.main,
             count_estimate: rendered.count_estimate.filter(|_| !is_plan),
             large: rendered.stream.map(|rows| Large {
                 rows,
                 handler: output.handler.clone(),
+                counting,
                 offset: request.top_range.offset,
             }),
             answer: if is_plan { Answer::Plan } else { answer },
@@ -241,7 +254,10 @@ impl Reading {
     async fn open(&self, opening: &Opening) -> Result<(), Error> {
         let lease = &self.lease;
         lease.client().batch_execute(opening.begin()).await?;
-        for statement in [Some(&opening.session), opening.pre_request.as_ref()].into_iter().flatten() {
+        for statement in [Some(&opening.session), opening.pre_request.as_ref()]
+            .into_iter()
+            .flatten()
+        {
             Step::of(lease, statement).run(lease).await?;
         }
         Ok(())
@@ -312,7 +328,7 @@ async fn conclude(lease: Lease, transaction: &Transaction, replies: Replies) -> 
                 .map_err(|error| failure::of_statement(&error, authenticated))?;
             return Ok(outcome);
         }
-        if transaction.opening.isolation != Isolation::Serializable {
+        if transaction.opening.isolation != Some(Isolation::Serializable) {
             // What was read is true already, so nobody waits for the end.
             drop(tokio::spawn(end(lease, "commit")));
             return Ok(outcome);

@@ -7,10 +7,12 @@ mod preferences;
 mod range;
 mod settings;
 
-use poem::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, LOCATION, VARY, WARNING};
-use poem::http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
-use poem::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use bytes::Bytes;
+use poem::http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
+use poem::http::header::{
+    ALLOW, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, LOCATION, VARY, WARNING,
+};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::error::{PlanError, RequestError, RestError};
 use super::execute::{Body, Outcome, ResultSet};
@@ -86,9 +88,17 @@ impl Answer {
 }
 
 /// Answers a plan that ran.
-pub fn build(plan: &Plan, request: &Request, settings: &RestSettings, outcome: Outcome) -> Result<Answer, RestError> {
+pub fn build(
+    plan: &Plan,
+    request: &Request,
+    settings: &RestSettings,
+    outcome: Outcome,
+) -> Result<Answer, RestError> {
     let mut answer = match (outcome, plan) {
-        (Outcome::Plan(lines), Plan::Read { output, .. } | Plan::Mutate { output, .. } | Plan::Call { output, .. }) => {
+        (
+            Outcome::Plan(lines),
+            Plan::Read { output, .. } | Plan::Mutate { output, .. } | Plan::Call { output, .. },
+        ) => {
             let mut answer = Answer::new(StatusCode::OK);
             answer.fill(Body::Whole(lines));
             answer.set_type(&output.media_type, request);
@@ -98,12 +108,25 @@ pub fn build(plan: &Plan, request: &Request, settings: &RestSettings, outcome: O
             let status = result.status.take();
             let headers = result.headers.take();
             let mut answer = match plan {
-                Plan::Read { head, output, relation, .. } => {
+                Plan::Read {
+                    head,
+                    output,
+                    relation,
+                    ..
+                } => {
                     let mut answer = page(result, output, *head, plan, request, settings);
-                    answer.set(CONTENT_LOCATION, content_location(&relation.name, &request.query.canonical));
+                    answer.set(
+                        CONTENT_LOCATION,
+                        content_location(&relation.name, &request.query.canonical),
+                    );
                     answer
                 }
-                Plan::Call { routine, head, output, .. } => {
+                Plan::Call {
+                    routine,
+                    head,
+                    output,
+                    ..
+                } => {
                     let mut answer = page(result, output, *head, plan, request, settings);
                     if routine.returns_void() {
                         answer.status = StatusCode::NO_CONTENT;
@@ -114,7 +137,9 @@ pub fn build(plan: &Plan, request: &Request, settings: &RestSettings, outcome: O
                     }
                     answer
                 }
-                Plan::Mutate { output, relation, .. } => written(result, output, &relation.name, plan, request),
+                Plan::Mutate { output, relation, .. } => {
+                    written(result, output, &relation.name, plan, request)
+                }
                 _ => return Err(no_rows()),
             };
             if let Some(headers) = headers {
@@ -143,7 +168,9 @@ fn no_rows() -> RestError {
 /// What every answer has.
 fn finish(answer: &mut Answer) {
     if !answer.headers.contains_key(VARY) {
-        answer.headers.insert(VARY, HeaderValue::from_static("Accept, Prefer, Range"));
+        answer
+            .headers
+            .insert(VARY, HeaderValue::from_static("Accept, Prefer, Range"));
     }
     if matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         answer.headers.remove(CONTENT_LENGTH);

@@ -55,7 +55,8 @@ impl Timing {
         for (name, duration) in STAGES.iter().zip(self.stages) {
             let comma = if value.is_empty() { "" } else { ", " };
             let milliseconds = duration.as_secs_f64() * 1000.0;
-            write!(value, "{comma}{name};dur={milliseconds:.1}").expect("a string takes what is written to it");
+            write!(value, "{comma}{name};dur={milliseconds:.1}")
+                .expect("a string takes what is written to it");
         }
         value
     }

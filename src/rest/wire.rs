@@ -54,7 +54,9 @@ pub(super) fn refusal(refusal: &Refusal, settings: &RestSettings) -> Response {
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         // A lost connection is replaced by the next request that needs one.
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }
@@ -82,9 +84,13 @@ pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Answer> {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("The request body is larger than {limit} bytes"),
             ),
-            _ => (StatusCode::BAD_REQUEST, "The request body could not be read".to_owned()),
+            _ => (
+                StatusCode::BAD_REQUEST,
+                "The request body could not be read".to_owned(),
+            ),
         };
-        let body = serde_json::json!({ "code": "PGRST102", "details": null, "hint": null, "message": message });
+        let body =
+            serde_json::json!({ "code": "PGRST102", "details": null, "hint": null, "message": message });
         let body = Bytes::from(body.to_string());
         let headers = [(CONTENT_TYPE, JSON), (CONTENT_LENGTH, body.len().into())];
         Answer {

