@@ -37,7 +37,7 @@ pub struct SchemaCache {
     pub representations: HashMap<(String, String), String>,
     /// Media type handlers that the database defines, by what they apply to and the media type in lower case.
     pub media_handlers: HashMap<(HandlerTarget, String), MediaHandler>,
-    /// Whether rows can be written as GeoJSON: PostGIS's `st_asgeojson(record, …)` is on the search path of requests.
+    /// Whether rows can be written as `GeoJSON`: the `st_asgeojson(record, …)` of `PostGIS` is on the search path of requests.
     pub geojson: bool,
     /// `server_version_num`, such as 150018.
     pub server_version: i32,

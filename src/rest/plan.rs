@@ -5,6 +5,7 @@
 mod aggregate;
 mod build;
 pub mod call;
+mod conditions;
 mod embed;
 mod media;
 pub mod mutate;
@@ -13,8 +14,11 @@ pub mod read;
 mod resolve;
 mod returning;
 mod routine;
+mod select_list;
 mod sketch;
 mod suggest;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use crate::rest::request::MediaType;
@@ -110,7 +114,7 @@ pub enum Handler {
     },
     /// CSV with a header line.
     Csv,
-    /// A GeoJSON feature collection.
+    /// A `GeoJSON` feature collection.
     GeoJson,
     /// An aggregate or function of the database.
     Custom {

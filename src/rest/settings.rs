@@ -102,6 +102,10 @@ pub enum LogLevel {
 
 /// What requests depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of PostgREST's own"
+)]
 pub struct RestSettings {
     /// `db-schemas`: exposed schemas, the first is the default.
     pub schemas: Vec<String>,

@@ -93,6 +93,7 @@ pub async fn load(client: &Client, options: &LoadOptions) -> Result<SchemaCache,
 /// What the queries answered.
 struct Raw {
     server_version: i32,
+    geojson: bool,
     tables: Vec<Row>,
     columns: Vec<Row>,
     keys: Vec<Key>,
@@ -113,7 +114,10 @@ async fn read(client: &Client, options: &LoadOptions) -> Result<Raw, LoadError> 
         .map_err(query("the beginning"))?;
     let schemas = &options.schemas;
     let check = client
-        .query_typed_one(CHECK, &[text_array(schemas)])
+        .query_typed_one(
+            CHECK,
+            &[text_array(schemas), text_array(&options.extra_search_path)],
+        )
         .await
         .map_err(query("the schemas"))?;
     let missing: Vec<String> = check.get("missing");
@@ -140,6 +144,7 @@ async fn read(client: &Client, options: &LoadOptions) -> Result<Raw, LoadError> 
     )?;
     Ok(Raw {
         server_version: check.get("version"),
+        geojson: check.get("geojson"),
         tables,
         columns,
         keys: keys.iter().map(Key::from_row).collect(),
@@ -178,6 +183,7 @@ fn assemble(raw: &Raw, exposed: &HashSet<String>) -> SchemaCache {
         routines: routines::group(raw.routines.iter().map(routine)),
         representations: writers::representations(&raw.representations),
         media_handlers: writers::media_handlers(&raw.handlers),
+        geojson: raw.geojson,
         server_version: raw.server_version,
     }
 }

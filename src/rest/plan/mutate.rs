@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
+use super::conditions::Conditions;
 use super::read::{LogicPlan, PlannedField, ReadNode};
 use super::resolve::Columns;
 use super::returning;
-use super::tree::Conditions;
 use crate::rest::error::{DatabaseError, PlanError, RequestError, RestError};
 use crate::rest::request::preferences::{Missing, Representation, Resolution};
 use crate::rest::request::{Filter, LogicTree, Mutation, Operation, Payload, QuantifiedOperator, Request};

@@ -112,6 +112,7 @@ pub struct SelectField {
 }
 
 /// Conditions.
+#[expect(clippy::large_enum_variant, reason = "most are filters")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogicPlan {
     /// Several, joined.

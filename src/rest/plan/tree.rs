@@ -2,18 +2,14 @@
 
 use super::SOURCE;
 use super::aggregate;
+use super::conditions::{Conditions, order_term};
 use super::embed;
-use super::read::{
-    EmbedMode, LogicPlan, OrderPlan, PlannedField, PlannedFilter, ReadNode, ReadPlan, RelationSelect,
-    SelectField, Spread, SpreadSelect,
-};
+use super::read::{EmbedMode, OrderPlan, ReadNode, ReadPlan, RelationSelect, Spread, SpreadSelect};
 use super::resolve::Columns;
+use super::select_list::{fields, select_list};
 use super::sketch::Sketch;
 use crate::rest::error::{PlanError, RequestError, RestError};
-use crate::rest::request::{
-    Aggregate, Field, Filter, IsValue, JsonOperand, JsonStep, LogicTree, Operation, OrderTerm, Request,
-    SelectItem,
-};
+use crate::rest::request::{OrderTerm, Request};
 use crate::rest::settings::RestSettings;
 use crate::schema_cache::{Cardinality, QualifiedName, Relationship, SchemaCache};
 
@@ -231,176 +227,6 @@ fn has_one_row(relationship: &Relationship) -> bool {
             ..
         }
     ) && relationship.is_to_one()
-}
-
-/// A field of a select list.
-struct FieldItem<'a> {
-    field: &'a Field,
-    aggregate: Option<Aggregate>,
-    aggregate_cast: Option<&'a String>,
-    cast: Option<&'a String>,
-    alias: Option<&'a String>,
-}
-
-impl FieldItem<'_> {
-    fn is_star(&self) -> bool {
-        self.field.name == "*" && self.field.path.is_empty()
-    }
-}
-
-fn fields<'a>(sketch: &Sketch<'a>) -> impl Iterator<Item = FieldItem<'a>> {
-    sketch.select.iter().filter_map(|node| match &node.item {
-        SelectItem::Field {
-            field,
-            aggregate,
-            aggregate_cast,
-            cast,
-            alias,
-        } => Some(FieldItem {
-            field,
-            aggregate: *aggregate,
-            aggregate_cast: aggregate_cast.as_ref(),
-            cast: cast.as_ref(),
-            alias: alias.as_ref(),
-        }),
-        SelectItem::Relation { .. } | SelectItem::Spread { .. } => None,
-    })
-}
-
-/// The select list of a node. With `expand`, `*` becomes the columns that it stands for.
-fn select_list(
-    sketch: &Sketch<'_>,
-    columns: &Columns<'_>,
-    is_spread: bool,
-    expand: bool,
-) -> Vec<SelectField> {
-    let mut list = Vec::with_capacity(sketch.select.len());
-    for item in fields(sketch) {
-        let select = |field: PlannedField, alias: Option<String>| SelectField {
-            field,
-            aggregate: item.aggregate,
-            aggregate_cast: item.aggregate_cast.cloned(),
-            cast: item.cast.cloned(),
-            alias,
-        };
-        if item.is_star() && expand && item.aggregate.is_none() {
-            list.extend(columns.all().iter().map(|column| {
-                let field = columns.starred(column);
-                let alias = field.transform.is_some().then(|| column.name.clone());
-                select(field, alias)
-            }));
-            continue;
-        }
-        let mut field = columns.selected(item.field);
-        // Lifted to a parent, `count(*)` would count the parent's rows.
-        field.full_row = item.is_star() && expand && is_spread && item.aggregate == Some(Aggregate::Count);
-        let alias = match (item.alias, item.aggregate) {
-            (Some(alias), _) => Some(alias.clone()),
-            // The parent has to know by which name to lift it.
-            (None, Some(aggregate)) => is_spread.then(|| aggregate.name().to_owned()),
-            (None, None) => path_alias(item.field)
-                .or_else(|| field.transform.is_some().then_some(&item.field.name))
-                .cloned(),
-        };
-        list.push(select(field, alias));
-    }
-    list
-}
-
-/// What a JSON path is shown as: its last key, or the column if it has none.
-fn path_alias(field: &Field) -> Option<&String> {
-    if field.path.is_empty() {
-        return None;
-    }
-    let last = field
-        .path
-        .iter()
-        .rev()
-        .map(JsonStep::operand)
-        .find_map(|operand| match operand {
-            JsonOperand::Key(key) => Some(key),
-            JsonOperand::Index(_) => None,
-        });
-    Some(last.unwrap_or(&field.name))
-}
-
-fn order_term(term: &OrderTerm, columns: &Columns<'_>) -> OrderPlan {
-    match term {
-        OrderTerm::Field {
-            field,
-            direction,
-            nulls,
-        } => OrderPlan::Field {
-            field: columns.ordered(field),
-            direction: *direction,
-            nulls: *nulls,
-        },
-        OrderTerm::Relation {
-            relation,
-            field,
-            direction,
-            nulls,
-        } => OrderPlan::Relation {
-            aggregate_alias: relation.clone(),
-            field: field.clone(),
-            direction: *direction,
-            nulls: *nulls,
-        },
-    }
-}
-
-/// Turns the conditions of one relation into a plan.
-pub(super) struct Conditions<'a> {
-    /// Its columns.
-    pub(super) columns: &'a Columns<'a>,
-    /// Its embeds, which null tests may mean.
-    pub(super) embeds: Option<(&'a Sketch<'a>, &'a [ReadNode])>,
-}
-
-impl Conditions<'_> {
-    /// All of them, each of which must hold.
-    pub(super) fn all(&self, filters: &[&Filter], logic: &[&LogicTree]) -> Vec<LogicPlan> {
-        let filters = filters.iter().map(|filter| self.filter(filter));
-        filters.chain(logic.iter().map(|tree| self.tree(tree))).collect()
-    }
-
-    fn tree(&self, tree: &LogicTree) -> LogicPlan {
-        match tree {
-            LogicTree::Filter(filter) => self.filter(filter),
-            LogicTree::Expr {
-                negated,
-                operator,
-                children,
-            } => LogicPlan::Expr {
-                negated: *negated,
-                operator: *operator,
-                children: children.iter().map(|child| self.tree(child)).collect(),
-            },
-        }
-    }
-
-    fn filter(&self, filter: &Filter) -> LogicPlan {
-        if let Some(aggregate_alias) = self.null_tested(filter) {
-            return LogicPlan::NullEmbed {
-                negated: filter.expr.negated,
-                aggregate_alias: aggregate_alias.to_owned(),
-            };
-        }
-        LogicPlan::Filter(PlannedFilter {
-            field: self.columns.filtered(&filter.field, &filter.expr),
-            expr: filter.expr.clone(),
-        })
-    }
-
-    /// The embed whose absence or presence a filter asks for. Any other operator asks for a column of that name.
-    fn null_tested(&self, filter: &Filter) -> Option<&str> {
-        let (sketch, children) = self.embeds?;
-        if !matches!(filter.expr.operation, Operation::Is(IsValue::Null)) || !filter.field.path.is_empty() {
-            return None;
-        }
-        let child = children.get(sketch.position(&filter.field.name)?)?;
-        Some(&child.plan.aggregate_alias)
-    }
 }
 
 /// Lets orders by embeds refer to their subqueries.
