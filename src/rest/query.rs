@@ -15,6 +15,7 @@
 //! | `response_status` | `text` | what SQL code set |
 //! | `response_inserted` | `int8` | rows inserted rather than merged |
 
+mod bind;
 mod body;
 mod call;
 mod fragment;
