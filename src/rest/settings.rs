@@ -45,6 +45,7 @@ pub struct RestConfig {
 
 /// How the database is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of their own")]
 pub struct ConnectionSettings {
     /// `db-uri`
     pub uri: Option<Secret>,
@@ -100,12 +101,22 @@ pub enum LogLevel {
     Debug,
 }
 
+impl LogLevel {
+    /// The same as a filter of the log.
+    pub fn filter(self) -> &'static str {
+        match self {
+            Self::Crit => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info,poem=warn",
+            Self::Debug => "debug",
+        }
+    }
+}
+
 /// What requests depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a switch of PostgREST's own"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of their own")]
 pub struct RestSettings {
     /// `db-schemas`: exposed schemas, the first is the default.
     pub schemas: Vec<String>,

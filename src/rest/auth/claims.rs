@@ -122,17 +122,17 @@ fn whole(number: Option<f64>) -> i64 {
 
 fn check_audience(claim: &Value, wanted: Option<&str>) -> Result<(), &'static str> {
     const NO_AUDIENCE: &str = "The JWT 'aud' claim must be a string or an array of strings";
-    let matches = |audience: &str| wanted.is_none_or(|wanted| wanted == audience);
-    let matched = match claim {
+    let is_right = |audience: &str| wanted.is_none_or(|wanted| wanted == audience);
+    let any_right = match claim {
         Value::Null => true,
-        Value::String(audience) => matches(audience),
+        Value::String(audience) => is_right(audience),
         Value::Array(_) => {
             let audiences = Vec::<&str>::deserialize(claim).map_err(|_element| NO_AUDIENCE)?;
-            audiences.is_empty() || audiences.into_iter().any(matches)
+            audiences.is_empty() || audiences.into_iter().any(is_right)
         }
         _ => return Err(NO_AUDIENCE),
     };
-    matched.then_some(()).ok_or("JWT not in audience")
+    any_right.then_some(()).ok_or("JWT not in audience")
 }
 
 #[cfg(test)]

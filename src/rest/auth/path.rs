@@ -92,8 +92,8 @@ impl Step {
         match self {
             Self::Member(name) => value.as_object()?.get(name),
             Self::Element(index) => value.as_array()?.get(*index),
-            Self::First(test, text) => {
-                let fits = |value: &&Value| value.as_str().is_some_and(|value| test.holds(value, text));
+            Self::First(test, wanted) => {
+                let fits = |value: &&Value| value.as_str().is_some_and(|value| test.holds(value, wanted));
                 value.as_array()?.iter().find(fits)
             }
         }
@@ -101,13 +101,13 @@ impl Step {
 }
 
 impl Test {
-    fn holds(self, value: &str, text: &str) -> bool {
+    fn holds(self, value: &str, wanted: &str) -> bool {
         match self {
-            Self::Equals => value == text,
-            Self::Differs => value != text,
-            Self::StartsWith => value.starts_with(text),
-            Self::EndsWith => value.ends_with(text),
-            Self::Contains => value.contains(text),
+            Self::Equals => value == wanted,
+            Self::Differs => value != wanted,
+            Self::StartsWith => value.starts_with(wanted),
+            Self::EndsWith => value.ends_with(wanted),
+            Self::Contains => value.contains(wanted),
         }
     }
 }
@@ -135,17 +135,17 @@ impl Legacy<'_> {
         }
         if self.take("[?(@") {
             self.0 = self.0.trim_start();
-            let tests = [
+            let signs = [
                 ("==^", Test::EndsWith),
                 ("==", Test::Equals),
                 ("!=", Test::Differs),
                 ("^==", Test::StartsWith),
                 ("*==", Test::Contains),
             ];
-            let (_, test) = tests.into_iter().find(|(sign, _)| self.take(sign))?;
+            let (_, test) = signs.into_iter().find(|(sign, _)| self.take(sign))?;
             self.0 = self.0.trim_start();
-            let text = self.quoted()?;
-            return self.take(")]").then_some(Step::First(test, text));
+            let wanted = self.quoted()?;
+            return self.take(")]").then_some(Step::First(test, wanted));
         }
         if self.take("[") {
             let (digits, rest) = self.0.split_once(']')?;

@@ -392,6 +392,7 @@ fn ask(query: &str, headers: &[(&'static str, &str)]) -> Result<String, String> 
 }
 
 #[test]
+#[expect(clippy::too_many_lines, clippy::type_complexity, reason = "a table")]
 fn on_supabases_surface_the_key_lets_in_and_authorization_says_as_whom() {
     let token = |claims: Value| hs256(SECRET, &claims);
     let bearer = |token: &str| format!("Bearer {token}");

@@ -112,6 +112,13 @@ pub async fn read(
     Ok(DatabaseSettings { settings, roles })
 }
 
+/// The settings of one role, while they are being found.
+#[derive(Default)]
+struct Found {
+    settings: Vec<(String, String)>,
+    isolation: Option<String>,
+}
+
 async fn roles(client: &Client) -> Result<Roles, Error> {
     let version = "select current_setting('server_version_num')::int4";
     let version: i32 = client.query_typed_one(version, &[]).await?.get(0);
@@ -125,25 +132,28 @@ async fn roles(client: &Client) -> Result<Roles, Error> {
     let rows = client
         .query_typed(include_str!("../../../sql/catalog/role_settings.sql"), &[])
         .await?;
-    let mut roles: HashMap<String, (Vec<(String, String)>, Option<String>)> = HashMap::new();
+    let mut roles: HashMap<String, Found> = HashMap::new();
     for row in &rows {
         let (role, name, value, context): (&str, &str, &str, &str) =
             (row.get(0), row.get(1), row.get(2), row.get(3));
         if context != "user" && !granted.contains(name) {
             continue;
         }
-        let (settings, isolation) = roles.entry(role.to_owned()).or_default();
+        let found = roles.entry(role.to_owned()).or_default();
         if name == ISOLATION {
-            *isolation = Some(isolation_level(value).to_owned());
+            found.isolation = Some(isolation_level(value).to_owned());
         } else {
-            settings.push((name.to_owned(), value.to_owned()));
+            found.settings.push((name.to_owned(), value.to_owned()));
         }
     }
     Ok(roles
         .into_iter()
-        .map(|(role, (settings, isolation))| {
-            let settings = settings.into();
-            (role, RoleSettings { settings, isolation })
+        .map(|(role, found)| {
+            let settings = RoleSettings {
+                settings: found.settings.into(),
+                isolation: found.isolation,
+            };
+            (role, settings)
         })
         .collect())
 }

@@ -9,6 +9,7 @@ use crate::schema_cache::QualifiedName;
 const MASK: &str = "***";
 
 /// Writes a line a setting, sorted; secrets are masked.
+#[expect(clippy::too_many_lines, reason = "a line a setting")]
 pub fn dump(config: &RestConfig) -> String {
     let requests = &config.requests;
     let connection = &config.connection;
