@@ -302,6 +302,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_has_rested_or_lived_too_long_is_closed() {
+        let pool = pool().await;
+        let (short, long) = (Duration::ZERO, Duration::from_secs(60));
+        for (idle, age, left) in [(long, long, 1), (short, long, 0), (long, short, 0)] {
+            pool.get().await.unwrap().done();
+            pool.close_idle(idle, age);
+            assert_eq!(pool.status().size, left, "{idle:?} {age:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_closed_pool_refuses() {
         let pool = pool().await;
         pool.close();
