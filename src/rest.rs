@@ -6,6 +6,7 @@
 //! ```
 
 pub mod error;
+pub mod openapi;
 pub mod plan;
 pub mod query;
 pub mod request;
