@@ -77,7 +77,11 @@ pub fn document(
         security: settings.openapi_security.then(|| json!([{SECURITY: []}])),
         external_docs: json!({"description": "PostgREST Documentation", "url": DOCUMENTATION}),
     };
-    serde_json::to_string(&document).expect("a document of strings can be written")
+    written(&document)
+}
+
+fn written(document: &impl Serialize) -> String {
+    serde_json::to_string(document).expect("a document whose keys are strings can be written")
 }
 
 #[derive(Serialize)]

@@ -78,21 +78,21 @@ fn property(cache: &SchemaCache, table: &Table, column: &Column) -> Value {
 
 /// A column's comment, with notes on keys that tools look for.
 fn description(cache: &SchemaCache, table: &Table, column: &Column) -> Option<String> {
-    let mut notes = String::new();
+    let mut notes = Vec::new();
     if table.primary_key.contains(&column.name) {
-        notes.push_str("\nThis is a Primary Key.<pk/>");
+        notes.push("This is a Primary Key.<pk/>".to_owned());
     }
     if let Some((target, target_column)) = reference(cache, table, &column.name) {
-        notes += &format!(
-            "\nThis is a Foreign Key to `{target}.{target_column}`.<fk table='{target}' column='{target_column}'/>"
-        );
+        notes.push(format!(
+            "This is a Foreign Key to `{target}.{target_column}`.<fk table='{target}' column='{target_column}'/>"
+        ));
     }
     if notes.is_empty() {
         return column.description.clone();
     }
     let comment = column.description.as_ref();
     let comment = comment.map_or(String::new(), |comment| format!("{comment}\n\n"));
-    Some(format!("{comment}Note:{notes}"))
+    Some(format!("{comment}Note:\n{}", notes.join("\n")))
 }
 
 /// What a column alone is a foreign key to; a table rather than a view of it.
