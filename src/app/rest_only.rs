@@ -17,6 +17,7 @@ use crate::http::trace::trace;
 use crate::pg::connect::Target;
 use crate::pg::pool::{Pool, PoolError, PoolSettings, Statements};
 use crate::rest;
+use crate::rest::openapi::Server;
 use crate::rest::settings::{
     ConnectionSettings, DEFAULT_PORT, LogLevel, RestConfig, ServerSettings, Surface,
 };
@@ -188,7 +189,9 @@ impl RestOnly {
         let configure = live.configure(&settings.target);
         let mut reloader = Reloader::start(settings.target, live.channel(), configure);
         reloader.follow_signals().map_err(AppError::Signals)?;
-        let rest = Arc::new(RestState::new(live, pool.clone(), reloader.cache().clone()));
+        let server = Server::listening(acceptor.local_addr(), "/");
+        let cache = reloader.cache().clone();
+        let rest = Arc::new(RestState::new(live, pool.clone(), cache, server, settings.http));
         // Listens on the admin address before there is a cache, so that /ready can say so.
         let (address, admin_address) = (
             acceptor.local_addr(),

@@ -1,7 +1,6 @@
 //! Answers and refusals as HTTP has them.
 
 use bytes::Bytes;
-use poem::error::ReadBodyError;
 use poem::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use poem::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use poem::{Body, Response};
@@ -11,6 +10,7 @@ use super::error::RestError;
 use super::execute;
 use super::response::Answer;
 use super::settings::RestSettings;
+use crate::http::body::BodyError;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
@@ -76,29 +76,27 @@ pub(super) fn trace(headers: &HeaderMap, settings: &RestSettings) -> Option<(Hea
     Some((name, value.unwrap_or(HeaderValue::from_static(""))))
 }
 
-/// Reads a body. One that is too large, or breaks off, is answered here.
-pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Answer> {
-    body.into_bytes_limit(limit).await.map_err(|error| {
-        let (status, message) = match error {
-            ReadBodyError::PayloadTooLarge => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("The request body is larger than {limit} bytes"),
-            ),
-            _ => (
-                StatusCode::BAD_REQUEST,
-                "The request body could not be read".to_owned(),
-            ),
-        };
-        let body =
-            serde_json::json!({ "code": "PGRST102", "details": null, "hint": null, "message": message });
-        let body = Bytes::from(body.to_string());
-        let headers = [(CONTENT_TYPE, JSON), (CONTENT_LENGTH, body.len().into())];
-        Answer {
-            status,
-            headers: headers.into_iter().collect(),
-            body: execute::Body::Whole(body),
-        }
-    })
+/// Answers a request whose body could not be read.
+pub(super) fn unread(error: BodyError, limit: usize) -> Answer {
+    let (status, message) = match error {
+        BodyError::TooLarge => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("The request body has more than {limit} bytes"),
+        ),
+        BodyError::Late => (
+            StatusCode::REQUEST_TIMEOUT,
+            "The request body did not arrive in time".to_owned(),
+        ),
+        BodyError::BrokenOff => (StatusCode::BAD_REQUEST, "The request body broke off".to_owned()),
+    };
+    let body = serde_json::json!({ "code": "PGRST102", "details": null, "hint": null, "message": message });
+    let body = Bytes::from(body.to_string());
+    let headers = [(CONTENT_TYPE, JSON), (CONTENT_LENGTH, body.len().into())];
+    Answer {
+        status,
+        headers: headers.into_iter().collect(),
+        body: execute::Body::Whole(body),
+    }
 }
 
 fn json(status: StatusCode, body: String) -> Response {

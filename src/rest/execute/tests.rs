@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-
 use super::*;
 use crate::pg::pool::{PoolSettings, Statements};
 use crate::pg::test_cluster;
