@@ -69,7 +69,13 @@ pub fn parse(input: &RawRequest<'_>, settings: &RestSettings) -> Result<Request,
 
     let range = header("range");
     let context = query_params::Context {
-        arguments: matches!(action, Action::Call { method: CallMethod::Get | CallMethod::Head, .. }),
+        arguments: matches!(
+            action,
+            Action::Call {
+                method: CallMethod::Get | CallMethod::Head,
+                ..
+            }
+        ),
         ranges: matches!(action, Action::Read { .. } | Action::Call { .. }),
         method: input.method,
         range: range.as_deref(),
@@ -79,7 +85,9 @@ pub fn parse(input: &RawRequest<'_>, settings: &RestSettings) -> Result<Request,
     let (payload, columns) = payload::parse(&input.body, &content_type, query.columns.as_ref(), &action)?;
 
     let prefer = input.headers.get_all("prefer").iter();
-    let prefer: Vec<_> = prefer.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    let prefer: Vec<_> = prefer
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect();
     Ok(Request {
         action,
         schema,
@@ -89,7 +97,8 @@ pub fn parse(input: &RawRequest<'_>, settings: &RestSettings) -> Result<Request,
         payload,
         columns,
         preferences: Preferences::parse(prefer.iter().map(AsRef::as_ref), settings.tx_allow_override),
-        accept: header("accept").map_or_else(|| vec![MediaType::Any], |accept| MediaType::parse_accept(&accept)),
+        accept: header("accept")
+            .map_or_else(|| vec![MediaType::Any], |accept| MediaType::parse_accept(&accept)),
         content_type,
         method: input.method.to_owned(),
         path: input.path.to_owned(),
@@ -146,7 +155,12 @@ impl Resource {
             Self::Relation(name) => {
                 let relation = qualified(name);
                 let mutation = match method {
-                    "GET" => return Ok(Action::Read { relation, head: false }),
+                    "GET" => {
+                        return Ok(Action::Read {
+                            relation,
+                            head: false,
+                        });
+                    }
                     "HEAD" => return Ok(Action::Read { relation, head: true }),
                     "OPTIONS" => return Ok(Action::RelationInfo(relation)),
                     "POST" => Mutation::Insert,
@@ -192,7 +206,12 @@ fn headers(headers: &HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()
         .filter(|(name, _)| *name != header::COOKIE)
-        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .map(|(name, value)| {
+            (
+                name.as_str().to_owned(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
+        })
         .collect()
 }
 

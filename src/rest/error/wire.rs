@@ -148,11 +148,7 @@ fn jwt(error: &JwtError) -> Answer<'_> {
 fn unavailable(error: Unavailable) -> Answer<'static> {
     let (status, code, message) = match error {
         Unavailable::Connection => (503, "PGRST000", "Database connection error."),
-        Unavailable::ConnectionLost => (
-            503,
-            "PGRST001",
-            "Database client error. Retrying the connection.",
-        ),
+        Unavailable::ConnectionLost => (503, "PGRST001", "Database client error. Retrying the connection."),
         Unavailable::SchemaCache => (
             503,
             "PGRST002",

@@ -329,10 +329,7 @@ pub(super) fn single_value(p: &mut Parser<'_>) -> Parsed<String> {
 /// `(1,"two, three",four)`
 fn list(p: &mut Parser<'_>) -> Parsed<Vec<String>> {
     p.lexeme(|p| p.char('('))?;
-    let list = p.separated(
-        |p| p.either(element, |p| Ok(unquoted(p))),
-        |p| p.char(','),
-    )?;
+    let list = p.separated(|p| p.either(element, |p| Ok(unquoted(p))), |p| p.char(','))?;
     p.lexeme(|p| p.char(')'))?;
     Ok(list)
 }

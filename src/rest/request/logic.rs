@@ -47,9 +47,7 @@ fn filter(p: &mut Parser<'_>) -> Parsed<Filter> {
 
 /// A value that `,` and `)` end, unless they stand in quotes or in an array.
 fn value(p: &mut Parser<'_>) -> Parsed<String> {
-    p.either(element, |p| {
-        p.either(|p| p.attempt(array), |p| Ok(unquoted(p)))
-    })
+    p.either(element, |p| p.either(|p| p.attempt(array), |p| Ok(unquoted(p))))
 }
 
 /// `{1,2}`, as it stands.

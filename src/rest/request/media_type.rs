@@ -94,7 +94,11 @@ impl MediaType {
         } else if is("application", "vnd.pgrst.object+json") || is("application", "vnd.pgrst.object") {
             Self::Object { stripped: stripped() }
         } else if is("application", "vnd.pgrst.array+json") || is("application", "vnd.pgrst.array") {
-            if stripped() { Self::ArrayStripped } else { Self::Json }
+            if stripped() {
+                Self::ArrayStripped
+            } else {
+                Self::Json
+            }
         } else if is("application", "vnd.pgrst.plan") || is("application", "vnd.pgrst.plan+text") {
             plan(PlanFormat::Text)
         } else if is("application", "vnd.pgrst.plan+json") {
@@ -294,10 +298,22 @@ mod tests {
             ("application/octet-stream", MediaType::OctetStream),
             ("*/*", MediaType::Any),
             ("application/vnd.pgrst.array+json", MediaType::Json),
-            ("application/vnd.pgrst.array+json;nulls=stripped", MediaType::ArrayStripped),
-            ("application/vnd.pgrst.array; NULLS=stripped", MediaType::ArrayStripped),
-            ("ApplicatIon/vnd.PgRsT.object+json", MediaType::Object { stripped: false }),
-            ("application/vnd.pgrst.object;nulls=stripped", MediaType::Object { stripped: true }),
+            (
+                "application/vnd.pgrst.array+json;nulls=stripped",
+                MediaType::ArrayStripped,
+            ),
+            (
+                "application/vnd.pgrst.array; NULLS=stripped",
+                MediaType::ArrayStripped,
+            ),
+            (
+                "ApplicatIon/vnd.PgRsT.object+json",
+                MediaType::Object { stripped: false },
+            ),
+            (
+                "application/vnd.pgrst.object;nulls=stripped",
+                MediaType::Object { stripped: true },
+            ),
         ] {
             assert_eq!(MediaType::parse(text), expected, "{text}");
         }
@@ -305,7 +321,15 @@ mod tests {
 
     #[test]
     fn what_has_no_meaning_is_kept_as_sent() {
-        for text in ["application/vnd.twkb", "text/*", "x-y/z", "application", "", "/", "image/PNG; a=b"] {
+        for text in [
+            "application/vnd.twkb",
+            "text/*",
+            "x-y/z",
+            "application",
+            "",
+            "/",
+            "image/PNG; a=b",
+        ] {
             assert_eq!(MediaType::parse(text), MediaType::Other(text.to_owned()));
         }
     }
@@ -313,8 +337,14 @@ mod tests {
     #[test]
     fn plans_say_what_they_explain_and_how() {
         for (text, expected) in [
-            ("application/vnd.pgrst.plan", plan(MediaType::Json, PlanFormat::Text, &[])),
-            ("application/vnd.pgrst.plan;", plan(MediaType::Json, PlanFormat::Text, &[])),
+            (
+                "application/vnd.pgrst.plan",
+                plan(MediaType::Json, PlanFormat::Text, &[]),
+            ),
+            (
+                "application/vnd.pgrst.plan;",
+                plan(MediaType::Json, PlanFormat::Text, &[]),
+            ),
             (
                 "application/vnd.pgrst.plan ; for=\"text/xml\" ; options=analyze",
                 plan(MediaType::Xml, PlanFormat::Text, &[PlanOption::Analyze]),
@@ -325,7 +355,11 @@ mod tests {
             ),
             (
                 "application/vnd.pgrst.plan+text; for=\"application/json\"; options=wal|nonsense|buffers",
-                plan(MediaType::Json, PlanFormat::Text, &[PlanOption::Buffers, PlanOption::Wal]),
+                plan(
+                    MediaType::Json,
+                    PlanFormat::Text,
+                    &[PlanOption::Buffers, PlanOption::Wal],
+                ),
             ),
         ] {
             assert_eq!(MediaType::parse(text), expected, "{text}");
@@ -357,7 +391,11 @@ mod tests {
             (MediaType::OctetStream, "application/octet-stream"),
             (MediaType::Other("image/png".to_owned()), "image/png"),
             (
-                plan(MediaType::Csv, PlanFormat::Json, &[PlanOption::Analyze, PlanOption::Wal]),
+                plan(
+                    MediaType::Csv,
+                    PlanFormat::Json,
+                    &[PlanOption::Analyze, PlanOption::Wal],
+                ),
                 "application/vnd.pgrst.plan+json; for=\"text/csv\"; options=analyze|wal; charset=utf-8",
             ),
         ] {
@@ -371,17 +409,32 @@ mod tests {
             ("*/*", &["*/*"][..]),
             ("", &[]),
             ("text/csv, application/json", &["text/csv", "application/json"]),
-            ("text/csv;q=0.5, application/json", &["application/json", "text/csv"]),
+            (
+                "text/csv;q=0.5, application/json",
+                &["application/json", "text/csv"],
+            ),
             ("*/*, text/csv", &["text/csv", "*/*"]),
             ("text/csv;q=0.8, */*;q=0.9", &["*/*", "text/csv"]),
-            ("text/csv; q=0.1, text/xml;q=x, text/plain;q=.9", &["text/xml", "text/plain", "text/csv"]),
+            (
+                "text/csv; q=0.1, text/xml;q=x, text/plain;q=.9",
+                &["text/xml", "text/plain", "text/csv"],
+            ),
             (
                 "application/json, application/vnd.pgrst.object+json;nulls=stripped",
-                &["application/vnd.pgrst.object+json;nulls=stripped", "application/json"],
+                &[
+                    "application/vnd.pgrst.object+json;nulls=stripped",
+                    "application/json",
+                ],
             ),
             (
                 "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8",
-                &["text/html", "application/xhtml+xml", "image/webp", "application/xml", "*/*"],
+                &[
+                    "text/html",
+                    "application/xhtml+xml",
+                    "image/webp",
+                    "application/xml",
+                    "*/*",
+                ],
             ),
         ] {
             let accepted = MediaType::parse_accept(header);

@@ -80,14 +80,11 @@ fn relation_term(p: &mut Parser<'_>) -> Parsed<OrderTerm> {
 }
 
 fn modifiers(p: &mut Parser<'_>) -> Parsed<(Option<Direction>, Option<Nulls>)> {
-    let direction = p.optional(|p| {
-        modifier(p, &[("asc", Direction::Asc), ("desc", Direction::Desc)])
-    })?;
+    let direction = p.optional(|p| modifier(p, &[("asc", Direction::Asc), ("desc", Direction::Desc)]))?;
     let nulls = p.either(
         |p| {
-            let nulls = p.optional(|p| {
-                modifier(p, &[("nullsfirst", Nulls::First), ("nullslast", Nulls::Last)])
-            })?;
+            let nulls =
+                p.optional(|p| modifier(p, &[("nullsfirst", Nulls::First), ("nullslast", Nulls::Last)]))?;
             term_end(p)?;
             Ok(nulls)
         },

@@ -128,11 +128,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads characters as long as they are accepted, possibly none. `labels` name what is accepted.
-    pub(super) fn take_while(
-        &mut self,
-        labels: &[&'static str],
-        accepts: impl Fn(char) -> bool,
-    ) -> &'a str {
+    pub(super) fn take_while(&mut self, labels: &[&'static str], accepts: impl Fn(char) -> bool) -> &'a str {
         let rest = self.rest.trim_start_matches(accepts);
         let taken = self.rest.get(..self.rest.len() - rest.len()).unwrap_or_default();
         self.advance(rest);
@@ -370,3 +366,6 @@ impl<'a> Parser<'a> {
         answer
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,9 @@ impl Preferences {
         let mut max_affected_given = false;
         for preference in headers.into_iter().flat_map(split) {
             match preference {
-                "resolution=merge-duplicates" => set(&mut preferences.resolution, Resolution::MergeDuplicates),
+                "resolution=merge-duplicates" => {
+                    set(&mut preferences.resolution, Resolution::MergeDuplicates)
+                }
                 "resolution=ignore-duplicates" => {
                     set(&mut preferences.resolution, Resolution::IgnoreDuplicates);
                 }
@@ -79,7 +81,10 @@ impl Preferences {
     /// The value of `Preference-Applied`, if any of these preferences is set. The caller clears before those that
     /// had no effect on the request.
     pub fn applied(&self) -> Option<String> {
-        let timezone = self.timezone.as_ref().map(|timezone| format!("timezone={timezone}"));
+        let timezone = self
+            .timezone
+            .as_ref()
+            .map(|timezone| format!("timezone={timezone}"));
         let max_affected = self
             .max_affected
             .filter(|_| self.is_strict())
@@ -104,7 +109,9 @@ impl Preferences {
 /// The preferences of one header. An empty header has none, but nothing between two commas is one.
 fn split(header: &str) -> impl Iterator<Item = &str> {
     let header = (!header.is_empty()).then_some(header);
-    header.into_iter().flat_map(|header| header.split(',').map(str::trim))
+    header
+        .into_iter()
+        .flat_map(|header| header.split(',').map(str::trim))
 }
 
 fn set<T>(preference: &mut Option<T>, value: T) {
@@ -266,7 +273,11 @@ mod tests {
 
     #[test]
     fn of_several_of_one_name_the_first_counts() {
-        let preferences = parse(&["tx=commit, tx=rollback", "return=minimal", "return=representation"]);
+        let preferences = parse(&[
+            "tx=commit, tx=rollback",
+            "return=minimal",
+            "return=representation",
+        ]);
         assert_eq!(preferences.transaction, Some(TransactionEnd::Commit));
         assert_eq!(preferences.representation, Some(Representation::Minimal));
         let preferences = parse(&["count=all, count=planned, timezone=a, timezone=b"]);
@@ -285,7 +296,10 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_kept_in_order() {
-        assert_eq!(parse(&["a, b", "c,,return=minimal", ""]).invalid, ["a", "b", "c", ""]);
+        assert_eq!(
+            parse(&["a, b", "c,,return=minimal", ""]).invalid,
+            ["a", "b", "c", ""]
+        );
         assert_eq!(parse(&["Return=minimal"]).invalid, ["Return=minimal"]);
     }
 
@@ -301,7 +315,10 @@ mod tests {
             )
         );
         assert_eq!(parse(&["max-affected=3"]).applied(), None);
-        assert_eq!(parse(&["max-affected=3, handling=lenient"]).applied().as_deref(), Some("handling=lenient"));
+        assert_eq!(
+            parse(&["max-affected=3, handling=lenient"]).applied().as_deref(),
+            Some("handling=lenient")
+        );
         assert_eq!(parse(&[]).applied(), None);
     }
 }

@@ -105,7 +105,9 @@ impl QueryParams {
 
         for (name, value) in of(Kind::Order) {
             let (path, _) = parse("tree path", name, name, tree_path)?;
-            params.order.push((path, parse("order", value, value, order::terms)?));
+            params
+                .order
+                .push((path, parse("order", value, value, order::terms)?));
         }
         for (name, value) in of(Kind::Logic) {
             let (path, operator) = parse("logic path", name, name, logic::path)?;

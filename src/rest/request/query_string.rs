@@ -15,7 +15,10 @@ pub(super) fn pairs(query: &[u8]) -> Result<Vec<Pair<'_>>, NotUtf8> {
         return Ok(Vec::new());
     }
     // A separator at the very end begins no parameter.
-    let query = query.strip_suffix(b"&").or(query.strip_suffix(b";")).unwrap_or(query);
+    let query = query
+        .strip_suffix(b"&")
+        .or(query.strip_suffix(b";"))
+        .unwrap_or(query);
     query
         .split(|byte| matches!(byte, b'&' | b';'))
         .map(|pair| {
@@ -55,7 +58,10 @@ fn text(encoded: &[u8]) -> Result<Cow<'_, str>, NotUtf8> {
 
 /// Decodes `%xx`, and `+` as a blank if `plus` says so. A `%` without two hexadecimal digits stands for itself.
 pub(super) fn decode(encoded: &[u8], plus: bool) -> Cow<'_, [u8]> {
-    if !encoded.iter().any(|byte| *byte == b'%' || (plus && *byte == b'+')) {
+    if !encoded
+        .iter()
+        .any(|byte| *byte == b'%' || (plus && *byte == b'+'))
+    {
         return Cow::Borrowed(encoded);
     }
     let mut decoded = Vec::with_capacity(encoded.len());
@@ -142,7 +148,10 @@ mod tests {
     #[test]
     fn parameters_are_separated_and_decoded() {
         assert_eq!(plain(""), []);
-        assert_eq!(plain("a=1&b=2;c=3"), [some("a", "1"), some("b", "2"), some("c", "3")]);
+        assert_eq!(
+            plain("a=1&b=2;c=3"),
+            [some("a", "1"), some("b", "2"), some("c", "3")]
+        );
         assert_eq!(plain("a=1&"), [some("a", "1")]);
         assert_eq!(plain("a=b=c"), [some("a", "b=c")]);
         assert_eq!(plain("a"), [("a".to_owned(), None)]);
@@ -153,7 +162,10 @@ mod tests {
 
     #[test]
     fn a_percent_sign_that_encodes_nothing_stands_for_itself() {
-        assert_eq!(plain("a=100%&b=%zz&c=%4"), [some("a", "100%"), some("b", "%zz"), some("c", "%4")]);
+        assert_eq!(
+            plain("a=100%&b=%zz&c=%4"),
+            [some("a", "100%"), some("b", "%zz"), some("c", "%4")]
+        );
     }
 
     #[test]

@@ -38,7 +38,10 @@ struct Interval {
 }
 
 impl Interval {
-    const ALL: Self = Self { lower: 0, upper: None };
+    const ALL: Self = Self {
+        lower: 0,
+        upper: None,
+    };
 
     /// `limit=0`, which is allowed, while every other interval without rows is not.
     const NONE: Self = Self {
@@ -226,7 +229,11 @@ mod tests {
             ("HEAD", None, "0-1", "0-"),
             ("DELETE", None, "1-0", "0-"),
         ] {
-            assert_eq!(top(method, limit, None, Some(header)), expected, "{method} {limit:?} {header}");
+            assert_eq!(
+                top(method, limit, None, Some(header)),
+                expected,
+                "{method} {limit:?} {header}"
+            );
         }
     }
 
@@ -247,9 +254,27 @@ mod tests {
     #[test]
     fn embeds_pass_negative_numbers_on() {
         let range = |limit, offset| LimitOffset { limit, offset }.embed_range();
-        assert_eq!(range(Some("-1"), None), Range { offset: 0, limit: Some(-1) });
-        assert_eq!(range(None, Some("-1")), Range { offset: -1, limit: None });
-        assert_eq!(range(Some("2"), Some("3")), Range { offset: 3, limit: Some(2) });
+        assert_eq!(
+            range(Some("-1"), None),
+            Range {
+                offset: 0,
+                limit: Some(-1)
+            }
+        );
+        assert_eq!(
+            range(None, Some("-1")),
+            Range {
+                offset: -1,
+                limit: None
+            }
+        );
+        assert_eq!(
+            range(Some("2"), Some("3")),
+            Range {
+                offset: 3,
+                limit: Some(2)
+            }
+        );
         assert_eq!(range(None, None), Range::ALL);
     }
 

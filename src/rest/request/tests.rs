@@ -9,7 +9,12 @@ fn settings() -> RestSettings {
     }
 }
 
-fn with_headers(method: &str, target: &str, headers: &[(&str, &str)], body: &'static str) -> Result<Request, RequestError> {
+fn with_headers(
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &'static str,
+) -> Result<Request, RequestError> {
     parse_with(&settings(), method, target, headers, body)
 }
 
@@ -92,8 +97,16 @@ fn method_and_path_make_the_action() {
 #[test]
 fn other_methods_and_paths_are_refused() {
     for (method, target, expected) in [
-        ("PATCH", "/rpc/f", RequestError::InvalidRpcMethod("PATCH".to_owned())),
-        ("TRACE", "/films", RequestError::UnsupportedMethod("TRACE".to_owned())),
+        (
+            "PATCH",
+            "/rpc/f",
+            RequestError::InvalidRpcMethod("PATCH".to_owned()),
+        ),
+        (
+            "TRACE",
+            "/films",
+            RequestError::UnsupportedMethod("TRACE".to_owned()),
+        ),
         ("get", "/films", RequestError::UnsupportedMethod("get".to_owned())),
         ("POST", "/", RequestError::UnsupportedMethod("POST".to_owned())),
         ("GET", "/films/1", RequestError::InvalidPath),
@@ -115,7 +128,8 @@ fn other_methods_and_paths_are_refused() {
 
 #[test]
 fn the_root_may_be_a_function_or_nothing() {
-    let root = |settings: &RestSettings| parse_with(settings, "GET", "/", &[], "").map(|request| request.action);
+    let root =
+        |settings: &RestSettings| parse_with(settings, "GET", "/", &[], "").map(|request| request.action);
     let mut settings = settings();
     settings.root_spec = Some(QualifiedName::new("other", "root"));
     assert_eq!(
@@ -140,7 +154,9 @@ fn profiles_choose_the_schema() {
         ("GET", &[("accept-profile", "nope")], Err("nope")),
     ] {
         let request = with_headers(method, "/films", headers, "{}");
-        let chosen = request.as_ref().map(|request| (request.schema.as_str(), request.negotiated_by_profile));
+        let chosen = request
+            .as_ref()
+            .map(|request| (request.schema.as_str(), request.negotiated_by_profile));
         match expected {
             Ok(expected) => assert_eq!(chosen, Ok(expected), "{method} {headers:?}"),
             Err(schema) => assert_eq!(
@@ -154,7 +170,10 @@ fn profiles_choose_the_schema() {
     }
     let one = RestSettings::default();
     let request = parse_with(&one, "GET", "/films", &[], "").unwrap();
-    assert_eq!((request.schema.as_str(), request.negotiated_by_profile), ("public", false));
+    assert_eq!(
+        (request.schema.as_str(), request.negotiated_by_profile),
+        ("public", false)
+    );
 }
 
 #[test]
@@ -176,17 +195,35 @@ fn headers_are_read_once_each() {
     .unwrap();
     assert_eq!(request.accept, [MediaType::Json, MediaType::Csv]);
     assert_eq!(request.content_type, MediaType::Json);
-    assert_eq!(request.top_range, Range { offset: 10, limit: Some(10) });
+    assert_eq!(
+        request.top_range,
+        Range {
+            offset: 10,
+            limit: Some(10)
+        }
+    );
     assert_eq!(request.preferences.count, Some(preferences::Count::Exact));
-    assert_eq!((request.preferences.transaction, request.preferences.invalid), (None, vec!["what".to_owned()]));
+    assert_eq!(
+        (request.preferences.transaction, request.preferences.invalid),
+        (None, vec!["what".to_owned()])
+    );
     let pairs = |pairs: &[(String, String)]| -> Vec<String> {
-        pairs.iter().map(|(name, value)| format!("{name}={value}")).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect()
     };
     assert_eq!(pairs(&request.cookies), ["a=1", "b=x=y", "c="]);
     let headers = pairs(&request.headers);
     assert!(headers.contains(&"x-twice=one".to_owned()) && headers.contains(&"x-twice=two".to_owned()));
-    assert!(!headers.iter().any(|header| header.starts_with("cookie=")), "{headers:?}");
-    assert_eq!((request.method.as_str(), request.path.as_str()), ("GET", "/films"));
+    assert!(
+        !headers.iter().any(|header| header.starts_with("cookie=")),
+        "{headers:?}"
+    );
+    assert_eq!(
+        (request.method.as_str(), request.path.as_str()),
+        ("GET", "/films")
+    );
 }
 
 #[test]
@@ -227,12 +264,19 @@ fn bytes_that_are_no_text_in_headers_do_no_harm() {
         headers: &headers,
         body: Bytes::new(),
     };
-    assert!(matches!(parse(&input, &settings()), Err(RequestError::UnacceptableSchema { .. })));
+    assert!(matches!(
+        parse(&input, &settings()),
+        Err(RequestError::UnacceptableSchema { .. })
+    ));
 }
 
 #[test]
 fn of_several_faults_the_first_stage_tells() {
-    let profile = [("accept-profile", "x"), ("content-profile", "x"), ("content-type", "x/y")];
+    let profile = [
+        ("accept-profile", "x"),
+        ("content-profile", "x"),
+        ("content-type", "x/y"),
+    ];
     for (method, target, headers, expected) in [
         ("NOPE", "/a/b/c?order=!&limit=-1", &profile[..], "InvalidPath"),
         ("NOPE", "/a?order=!&limit=-1", &profile, "UnacceptableSchema"),

@@ -98,7 +98,8 @@ fn status(error: &DatabaseError) -> u16 {
         // triggered action, transactions, routines, savepoints, limits, state, intervention, system, configuration,
         // foreign data, PL/pgSQL, internal
         (
-            "09" | "25" | "2D" | "38" | "39" | "3B" | "40" | "54" | "55" | "57" | "58" | "F0" | "HV" | "P0" | "XX",
+            "09" | "25" | "2D" | "38" | "39" | "3B" | "40" | "54" | "55" | "57" | "58" | "F0" | "HV" | "P0"
+            | "XX",
             _,
         ) => 500,
         _ => 400,
@@ -114,8 +115,8 @@ fn requested_status(digits: &str) -> Option<u16> {
 /// The answer that a function raised: `code`, `message`, `details` and `hint` in its message, `status` and `headers`
 /// in its detail.
 fn raised(error: &DatabaseError) -> Result<Answer<'_>, String> {
-    let message = raised_message(&error.message)
-        .ok_or_else(|| format!("{RAISE_MESSAGE}'{}'", error.message))?;
+    let message =
+        raised_message(&error.message).ok_or_else(|| format!("{RAISE_MESSAGE}'{}'", error.message))?;
     let detail = error
         .detail
         .as_ref()
@@ -151,7 +152,10 @@ fn raised_detail(detail: &str) -> Option<(u16, Headers)> {
     let object: Map<String, Value> = serde_json::from_str(detail).ok()?;
     let status = object.get("status")?;
     let status = status.as_i64().or_else(|| whole(status.as_f64()?))?;
-    if !matches!(object.get("status_text"), None | Some(Value::Null | Value::String(_))) {
+    if !matches!(
+        object.get("status_text"),
+        None | Some(Value::Null | Value::String(_))
+    ) {
         return None;
     }
     let mut headers = Vec::new();
@@ -162,7 +166,9 @@ fn raised_detail(detail: &str) -> Option<(u16, Headers)> {
         }
     }
     // HTTP has no room for other numbers.
-    let status = u16::try_from(status).ok().filter(|status| (100..1000).contains(status));
+    let status = u16::try_from(status)
+        .ok()
+        .filter(|status| (100..1000).contains(status));
     Some((status.unwrap_or(500), headers))
 }
 

@@ -15,7 +15,9 @@ pub(super) fn answer(error: &PlanError) -> Answer<'_> {
             schema,
             suggestion,
         } => {
-            let using = hint.as_ref().map_or_else(String::new, |hint| format!("' using the hint '{hint}"));
+            let using = hint
+                .as_ref()
+                .map_or_else(String::new, |hint| format!("' using the hint '{hint}"));
             let answer = Answer::new(
                 400,
                 "PGRST200",
@@ -32,7 +34,10 @@ pub(super) fn answer(error: &PlanError) -> Answer<'_> {
             target,
             candidates,
         } => {
-            let choices: Vec<String> = candidates.iter().filter_map(|candidate| choice(candidate)).collect();
+            let choices: Vec<String> = candidates
+                .iter()
+                .filter_map(|candidate| choice(candidate))
+                .collect();
             let answer = Answer::new(
                 300,
                 "PGRST201",
@@ -44,13 +49,21 @@ pub(super) fn answer(error: &PlanError) -> Answer<'_> {
                 choices.join(", ")
             ));
             Answer {
-                details: Some(candidates.iter().map(|candidate| candidate_details(candidate)).collect()),
+                details: Some(
+                    candidates
+                        .iter()
+                        .map(|candidate| candidate_details(candidate))
+                        .collect(),
+                ),
                 ..answer
             }
         }
         PlanError::NoRoutine(error) => no_routine(error),
         PlanError::AmbiguousRoutine(candidates) => {
-            let candidates: Vec<&str> = candidates.iter().map(|RoutineSignature(signature)| signature.as_str()).collect();
+            let candidates: Vec<&str> = candidates
+                .iter()
+                .map(|RoutineSignature(signature)| signature.as_str())
+                .collect();
             Answer::new(
                 300,
                 "PGRST203",
@@ -76,7 +89,10 @@ pub(super) fn answer(error: &PlanError) -> Answer<'_> {
                 format!("Could not find the table '{relation}' in the schema cache"),
             );
             let suggestion = suggestion.as_ref();
-            with_hint(answer, suggestion.map(|table| format!("Perhaps you meant the table '{table}'")))
+            with_hint(
+                answer,
+                suggestion.map(|table| format!("Perhaps you meant the table '{table}'")),
+            )
         }
     }
 }
@@ -138,8 +154,10 @@ fn candidate_details(relationship: &Relationship) -> Value {
         return json!({});
     };
     let list = |columns: Vec<&str>| format!("({})", columns.join(", "));
-    let firsts = |pairs: &'_ [(String, String)]| list(pairs.iter().map(|(first, _)| first.as_str()).collect());
-    let seconds = |pairs: &'_ [(String, String)]| list(pairs.iter().map(|(_, second)| second.as_str()).collect());
+    let firsts =
+        |pairs: &'_ [(String, String)]| list(pairs.iter().map(|(first, _)| first.as_str()).collect());
+    let seconds =
+        |pairs: &'_ [(String, String)]| list(pairs.iter().map(|(_, second)| second.as_str()).collect());
     let path = match cardinality {
         Cardinality::ManyToMany(junction) => format!(
             "{} using {}{} and {}{}",

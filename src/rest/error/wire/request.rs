@@ -8,14 +8,13 @@ pub(super) fn answer(error: &RequestError) -> Answer<'_> {
         RequestError::QueryParam { message, details } => {
             Answer::new(400, "PGRST100", message).details(details)
         }
-        RequestError::InvalidRpcMethod(method) => Answer::new(
-            405,
-            "PGRST101",
-            format!("Cannot use the {method} method on RPC"),
-        ),
+        RequestError::InvalidRpcMethod(method) => {
+            Answer::new(405, "PGRST101", format!("Cannot use the {method} method on RPC"))
+        }
         RequestError::InvalidBody(message) => Answer::new(400, "PGRST102", message),
         RequestError::RangeLowerGreaterUpper => unsatisfiable(
-            "The lower boundary must be lower than or equal to the upper boundary in the Range header.".to_owned(),
+            "The lower boundary must be lower than or equal to the upper boundary in the Range header."
+                .to_owned(),
         ),
         RequestError::RangeNegativeLimit => {
             unsatisfiable("Limit should be greater than or equal to zero.".to_owned())
@@ -82,12 +81,10 @@ pub(super) fn answer(error: &RequestError) -> Answer<'_> {
         )
         .details("Only is null or not is null filters are allowed on embedded resources"),
         RequestError::RaiseUnparsable { details } => raise_unparsable(details),
-        RequestError::InvalidPreferences(invalid) => Answer::new(
-            400,
-            "PGRST122",
-            "Invalid preferences given with handling=strict",
-        )
-        .details(format!("Invalid preferences: {}", invalid.join(", "))),
+        RequestError::InvalidPreferences(invalid) => {
+            Answer::new(400, "PGRST122", "Invalid preferences given with handling=strict")
+                .details(format!("Invalid preferences: {}", invalid.join(", ")))
+        }
         RequestError::AggregatesNotAllowed => {
             Answer::new(400, "PGRST123", "Use of aggregate functions is not allowed")
         }

@@ -173,7 +173,12 @@ fn every_request_error_has_a_code_of_its_own() {
     .into_iter()
     .map(|error| {
         let wire = wire(error);
-        (wire.status, header(&wire, "Proxy-Status").unwrap().replace("PostgREST; error=PGRST", ""))
+        (
+            wire.status,
+            header(&wire, "Proxy-Status")
+                .unwrap()
+                .replace("PostgREST; error=PGRST", ""),
+        )
     })
     .collect();
     let expected = [
@@ -305,7 +310,11 @@ fn a_missing_function_says_what_was_searched() {
         };
         (
             wire.status,
-            without(&body["message"], "Could not find the function s.f", " in the schema cache"),
+            without(
+                &body["message"],
+                "Could not find the function s.f",
+                " in the schema cache",
+            ),
             without(
                 &body["details"],
                 "Searched for the function s.f",
@@ -317,7 +326,10 @@ fn a_missing_function_says_what_was_searched() {
         missing(&[], None, false),
         (404, text(" without parameters"), text(" without parameters"))
     );
-    assert_eq!(missing(&["a"], None, false), (404, text("(a)"), text(" with parameter a")));
+    assert_eq!(
+        missing(&["a"], None, false),
+        (404, text("(a)"), text(" with parameter a"))
+    );
     assert_eq!(
         missing(&["a", "b"], Some("json/jsonb"), false),
         (
@@ -403,7 +415,11 @@ fn unavailability_says_what_is_missing() {
     ] {
         let wire = wire(error);
         assert_eq!(wire.status, status);
-        assert!(wire.body.starts_with(&format!("{{\"code\":\"{code}\"")), "{}", wire.body);
+        assert!(
+            wire.body.starts_with(&format!("{{\"code\":\"{code}\"")),
+            "{}",
+            wire.body
+        );
     }
 }
 
@@ -417,7 +433,10 @@ fn our_own_faults_are_not_told() {
 #[test]
 fn an_sqlstate_decides_the_status() {
     for (status, codes) in [
-        (400, "P0001 22P02 23502 23514 42703 22001 21S01 428C9 0A000 22023 PT"),
+        (
+            400,
+            "P0001 22P02 23502 23514 42703 22001 21S01 428C9 0A000 22023 PT",
+        ),
         (401, "42501"),
         (403, "0L000 0P000 28000 28P01"),
         (404, "42883 42P01 PT404"),
@@ -453,7 +472,10 @@ fn some_messages_decide_the_status() {
 fn a_missing_privilege_asks_for_a_token_unless_there_was_one() {
     let denied = sqlstate("42501", "permission denied for table t");
     let anonymous = database(denied.clone());
-    assert_eq!((anonymous.status, header(&anonymous, "WWW-Authenticate")), (401, Some("Bearer")));
+    assert_eq!(
+        (anonymous.status, header(&anonymous, "WWW-Authenticate")),
+        (401, Some("Bearer"))
+    );
     let known = database(DatabaseError {
         authenticated: true,
         ..denied
@@ -528,11 +550,23 @@ fn a_raised_answer_that_does_not_parse_says_which_part() {
     let message = r#"{"code":"1","message":"m"}"#;
     for (raised_message, detail, expected) in [
         ("m", Some("{}"), "Invalid JSON value for MESSAGE: 'm'"),
-        (r#"{"code":1,"message":"m"}"#, Some("{}"), r#"Invalid JSON value for MESSAGE: '{"code":1,"message":"m"}'"#),
-        (r#"{"code":"1"}"#, None, r#"Invalid JSON value for MESSAGE: '{"code":"1"}'"#),
+        (
+            r#"{"code":1,"message":"m"}"#,
+            Some("{}"),
+            r#"Invalid JSON value for MESSAGE: '{"code":1,"message":"m"}'"#,
+        ),
+        (
+            r#"{"code":"1"}"#,
+            None,
+            r#"Invalid JSON value for MESSAGE: '{"code":"1"}'"#,
+        ),
         (message, None, "DETAIL is missing in the RAISE statement"),
         (message, Some("d"), "Invalid JSON value for DETAIL: 'd'"),
-        (message, Some(r#"{"status":404}"#), r#"Invalid JSON value for DETAIL: '{"status":404}'"#),
+        (
+            message,
+            Some(r#"{"status":404}"#),
+            r#"Invalid JSON value for DETAIL: '{"status":404}'"#,
+        ),
         (
             message,
             Some(r#"{"status":"404","headers":{}}"#),
@@ -548,7 +582,11 @@ fn a_raised_answer_that_does_not_parse_says_which_part() {
         let body: Value = serde_json::from_str(&wire.body).unwrap();
         assert_eq!((wire.status, body["code"].as_str()), (500, Some("PGRST121")));
         assert_eq!(body["details"], expected);
-        let part = if expected.contains("MESSAGE") { "MESSAGE" } else { "DETAIL" };
+        let part = if expected.contains("MESSAGE") {
+            "MESSAGE"
+        } else {
+            "DETAIL"
+        };
         assert!(body["hint"].as_str().unwrap().starts_with(part));
     }
 }

@@ -33,7 +33,10 @@ fn every_simple_operator_is_known() {
         ("adj", SimpleOperator::Adjacent),
     ] {
         let value = "{a,b}.(c)\"".to_owned();
-        assert_eq!(operation(&format!("{name}.{value}")), Operation::Simple(operator, value));
+        assert_eq!(
+            operation(&format!("{name}.{value}")),
+            Operation::Simple(operator, value)
+        );
         assert!(parsed(&format!("{name}(any).x")).is_err(), "{name}");
     }
 }
@@ -57,7 +60,10 @@ fn every_quantified_operator_is_known_with_and_without_quantifier() {
             ("(all)", Some(Quantifier::All)),
         ] {
             let text = format!("{name}{suffix}.v.w");
-            assert_eq!(operation(&text), Operation::Quantified(operator, quantifier, "v.w".to_owned()));
+            assert_eq!(
+                operation(&text),
+                Operation::Quantified(operator, quantifier, "v.w".to_owned())
+            );
         }
     }
 }
@@ -72,7 +78,10 @@ fn full_text_operators_may_name_a_language() {
     ] {
         for (suffix, language) in [("", None), ("(german)", Some("german".to_owned()))] {
             let text = format!("{name}{suffix}.a & b");
-            assert_eq!(operation(&text), Operation::Fts(operator, language, "a & b".to_owned()));
+            assert_eq!(
+                operation(&text),
+                Operation::Fts(operator, language, "a & b".to_owned())
+            );
         }
     }
 }
@@ -89,7 +98,10 @@ fn is_takes_five_words_in_any_case() {
     ] {
         assert_eq!(operation(&format!("is.{word}")), Operation::Is(value), "{word}");
     }
-    assert_eq!(operation("isdistinct.null"), Operation::IsDistinctFrom("null".to_owned()));
+    assert_eq!(
+        operation("isdistinct.null"),
+        Operation::IsDistinctFrom("null".to_owned())
+    );
 }
 
 #[test]
@@ -144,17 +156,35 @@ fn a_wrong_filter_is_explained() {
             "",
             r#"(1, 1) unexpected end of input expecting "not" or operator (eq, gt, ...)"#,
         ),
-        ("fts().value", r#"(1, 5) unexpected ")" expecting operator (eq, gt, ...)"#),
-        ("eq().value", r#"(1, 4) unexpected ")" expecting operator (eq, gt, ...)"#),
-        ("is().value", r#"(1, 3) unexpected "(" expecting operator (eq, gt, ...)"#),
-        ("in().value", r#"(1, 3) unexpected "(" expecting operator (eq, gt, ...)"#),
+        (
+            "fts().value",
+            r#"(1, 5) unexpected ")" expecting operator (eq, gt, ...)"#,
+        ),
+        (
+            "eq().value",
+            r#"(1, 4) unexpected ")" expecting operator (eq, gt, ...)"#,
+        ),
+        (
+            "is().value",
+            r#"(1, 3) unexpected "(" expecting operator (eq, gt, ...)"#,
+        ),
+        (
+            "in().value",
+            r#"(1, 3) unexpected "(" expecting operator (eq, gt, ...)"#,
+        ),
         ("in.1,2", r#"(1, 4) unexpected "1" expecting "(""#),
-        ("in.(1,2", r#"(1, 8) unexpected end of input expecting "," or ")""#),
+        (
+            "in.(1,2",
+            r#"(1, 8) unexpected end of input expecting "," or ")""#,
+        ),
         (
             "is.nil",
             "(1, 5) unexpected \"i\" expecting isVal: (null, not_null, true, false, unknown)",
         ),
-        ("not.x.1", r#"(1, 5) unexpected "x" expecting operator (eq, gt, ...)"#),
+        (
+            "not.x.1",
+            r#"(1, 5) unexpected "x" expecting operator (eq, gt, ...)"#,
+        ),
         ("not", "(1, 4) unexpected end of input expecting delimiter (.)"),
     ] {
         assert_eq!(parsed(text), Err(expected.to_owned()), "{text}");

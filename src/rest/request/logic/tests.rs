@@ -41,11 +41,18 @@ fn trees_nest_and_negate() {
         ("or(a.eq.1,b.eq.2)", "Or(a=[1] b=[2])"),
         ("and( a.eq.1 , b.eq.2 )", "And(a=[1 ] b=[2 ])"),
         ("not.and(a.not.eq.1)", "!And(!a=[1])"),
-        ("or(a.eq.1,not.or(b.is.null,and(c.in.(1,2),d.lt.3)))", r#"Or(a=[1] !Or(b=Null And(c=["1", "2"] d=[3])))"#),
+        (
+            "or(a.eq.1,not.or(b.is.null,and(c.in.(1,2),d.lt.3)))",
+            r#"Or(a=[1] !Or(b=Null And(c=["1", "2"] d=[3])))"#,
+        ),
         ("or(id.eq.1)ignored", "Or(id=[1])"),
         ("and(and.eq.1)", "And(and=[1])"),
     ] {
-        assert_eq!(parsed(text).as_ref().map(shown).as_deref(), Ok(expected), "{text}");
+        assert_eq!(
+            parsed(text).as_ref().map(shown).as_deref(),
+            Ok(expected),
+            "{text}"
+        );
     }
 }
 
@@ -59,7 +66,11 @@ fn values_end_at_a_comma_unless_quoted_or_in_an_array() {
         ("or(a.eq.,b.eq.)", "Or(a=[] b=[])"),
         (r#"or("a.b".eq.1)"#, "Or(a.b=[1])"),
     ] {
-        assert_eq!(parsed(text).as_ref().map(shown).as_deref(), Ok(expected), "{text}");
+        assert_eq!(
+            parsed(text).as_ref().map(shown).as_deref(),
+            Ok(expected),
+            "{text}"
+        );
     }
     let LogicTree::Expr { children, .. } = parsed("or(data->a->>0.eq.1)").unwrap() else {
         panic!("no expression");
@@ -95,7 +106,10 @@ fn a_wrong_tree_is_explained() {
         ),
         ("or(id.in.1,2,id.eq.3)", r#"(1, 10) unexpected "1" expecting "(""#),
         ("or)(", r#"(1, 3) unexpected ")" expecting "(""#),
-        ("and(ord(id.eq.1,id.eq.1),id.eq.2)", r#"(1, 7) unexpected "d" expecting "(""#),
+        (
+            "and(ord(id.eq.1,id.eq.1),id.eq.2)",
+            r#"(1, 7) unexpected "d" expecting "(""#,
+        ),
         (
             "or(id.eq.1,not.xor(id.eq.2,id.eq.3))",
             r#"(1, 16) unexpected "x" expecting logic operator (and, or)"#,
@@ -110,7 +124,10 @@ fn nesting_has_a_limit() {
     let nested = |depth: usize| format!("{}a.eq.1{}", "and(".repeat(depth), ")".repeat(depth));
     assert!(parsed(&nested(MAX_DEPTH)).is_ok());
     let error = parsed(&nested(MAX_DEPTH + 1)).unwrap_err();
-    assert_eq!(error, "(1, 405) nested too deeply: 100 levels of parentheses are the limit");
+    assert_eq!(
+        error,
+        "(1, 405) nested too deeply: 100 levels of parentheses are the limit"
+    );
     assert!(parsed(&nested(100_000)).is_err());
 }
 
@@ -123,7 +140,10 @@ fn the_parameters_name_leads_to_an_embed() {
         ("a.not.and", &["a"], "not.and"),
         ("not.a.and", &["a"], "not.and"),
     ] {
-        let expected = (embeds.iter().map(|&name| name.to_owned()).collect(), operator.to_owned());
+        let expected = (
+            embeds.iter().map(|&name| name.to_owned()).collect(),
+            operator.to_owned(),
+        );
         assert_eq!(parse("path", text, text, path).unwrap(), expected, "{text}");
     }
 }

@@ -21,7 +21,12 @@ fn shown(terms: &[OrderTerm]) -> String {
                 field,
                 direction,
                 nulls,
-            } => format!("{}/{}{}", field.name, field.path.len(), modifiers(*direction, *nulls)),
+            } => format!(
+                "{}/{}{}",
+                field.name,
+                field.path.len(),
+                modifiers(*direction, *nulls)
+            ),
             OrderTerm::Relation {
                 relation,
                 field,
@@ -49,14 +54,21 @@ fn terms_have_directions_nulls_paths_and_relations() {
         ("json_col->key.asc.nullslast", "json_col/1 Asc Last"),
         ("json_col->!@#$%^&*_a.asc.nullslast", "json_col/1 Asc Last"),
         ("data->a->>0.desc", "data/2 Desc"),
-        ("clients(json_col->key).desc.nullsfirst", "clients(json_col/1) Desc First"),
+        (
+            "clients(json_col->key).desc.nullsfirst",
+            "clients(json_col/1) Desc First",
+        ),
         ("name,clients(name),id", "name/0, clients(name/0), id/0"),
         (r#""a.b".desc"#, "a.b/0 Desc"),
     ] {
         if expected.is_empty() {
             assert!(parsed(text).is_err(), "{text}");
         } else {
-            assert_eq!(parsed(text).as_deref().map(shown).as_deref(), Ok(expected), "{text}");
+            assert_eq!(
+                parsed(text).as_deref().map(shown).as_deref(),
+                Ok(expected),
+                "{text}"
+            );
         }
     }
 }
@@ -80,7 +92,10 @@ fn a_wrong_order_is_explained() {
             "id.nulsfist",
             r#"(1, 4) unexpected "n" expecting "asc", "desc", "nullsfirst" or "nullslast""#,
         ),
-        ("id.nullslasttt", r#"(1, 13) unexpected 't' expecting "," or end of input"#),
+        (
+            "id.nullslasttt",
+            r#"(1, 13) unexpected 't' expecting "," or end of input"#,
+        ),
         (
             "id.smth34",
             r#"(1, 4) unexpected "s" expecting "asc", "desc", "nullsfirst" or "nullslast""#,

@@ -149,8 +149,9 @@ fn show_char(c: char) -> String {
 
 fn escaped(c: char, quote: char) -> String {
     const CONTROL: [&str; 32] = [
-        "NUL", "SOH", "STX", "ETX", "EOT", "ENQ", "ACK", "a", "b", "t", "n", "v", "f", "r", "SO", "SI", "DLE",
-        "DC1", "DC2", "DC3", "DC4", "NAK", "SYN", "ETB", "CAN", "EM", "SUB", "ESC", "FS", "GS", "RS", "US",
+        "NUL", "SOH", "STX", "ETX", "EOT", "ENQ", "ACK", "a", "b", "t", "n", "v", "f", "r", "SO", "SI",
+        "DLE", "DC1", "DC2", "DC3", "DC4", "NAK", "SYN", "ETB", "CAN", "EM", "SUB", "ESC", "FS", "GS", "RS",
+        "US",
     ];
     let code = u32::from(c);
     if c == quote || c == '\\' {
@@ -226,7 +227,10 @@ mod tests {
         trouble.add(3, [Message::ExpectedChar('c'), Message::Found(Some('y'))]);
         assert_eq!(trouble.to_string(), r#"unexpected "x" expecting "a" or "c""#);
         trouble.add(4, [Message::Found(None)]);
-        assert_eq!((trouble.at(), trouble.to_string().as_str()), (4, "unexpected end of input"));
+        assert_eq!(
+            (trouble.at(), trouble.to_string().as_str()),
+            (4, "unexpected end of input")
+        );
     }
 
     #[test]
@@ -237,6 +241,9 @@ mod tests {
         assert_eq!(trouble.to_string(), "unexpected 'x'");
         trouble.rename("a name", 0, true);
         trouble.add(0, [Message::ExpectedChar('b'), Message::ExpectedWord("c")]);
-        assert_eq!(trouble.to_string(), r#"unexpected 'x' expecting a name, "b" or "c""#);
+        assert_eq!(
+            trouble.to_string(),
+            r#"unexpected 'x' expecting a name, "b" or "c""#
+        );
     }
 }

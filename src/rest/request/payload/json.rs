@@ -14,7 +14,9 @@ use crate::rest::error::RequestError;
 /// Reads an object, or an array of objects with equal keys. Any other value counts as an empty array.
 pub(super) fn parse(body: &Bytes) -> Result<Payload, RequestError> {
     let malformed = || RequestError::InvalidBody("Empty or invalid json".to_owned());
-    let text = str::from_utf8(body).ok().filter(|text| has_whole_surrogates(text));
+    let text = str::from_utf8(body)
+        .ok()
+        .filter(|text| has_whole_surrogates(text));
     let text = text.ok_or_else(malformed)?;
     let first = text.trim_start_matches([' ', '\n', '\r', '\t']).bytes().next();
     let shape = if matches!(first, Some(b'{' | b'[')) {

@@ -41,17 +41,35 @@ fn shown(payload: &Payload) -> String {
 fn json_is_passed_on_as_sent_with_its_keys() {
     for (body, expected) in [
         ("{}", "object of : {}"),
-        (r#" {"b":1,"a":{"c":2}} "#, r#"object of a b:  {"b":1,"a":{"c":2}} "#),
+        (
+            r#" {"b":1,"a":{"c":2}} "#,
+            r#"object of a b:  {"b":1,"a":{"c":2}} "#,
+        ),
         (r#"{"a":1,"a":2}"#, r#"object of a: {"a":1,"a":2}"#),
         (r#"{"\u00e4\n":1}"#, "object of ä\n: {\"\\u00e4\\n\":1}"),
         ("[]", "array of : []"),
         (" [ ] ", "array of : []"),
         ("[{}]", "array of : [{}]"),
-        (r#"[{"a":1,"b":2},{"b":3,"a":4}]"#, r#"array of a b: [{"a":1,"b":2},{"b":3,"a":4}]"#),
-        (r#"[{"a":1,"b":2},{"\u0061":3,"b":4}]"#, r#"array of a b: [{"a":1,"b":2},{"\u0061":3,"b":4}]"#),
-        (r#"[{"a":1,"a":1},{"a":2}]"#, r#"array of a: [{"a":1,"a":1},{"a":2}]"#),
-        (r#"[{"a":1},{"a":2,"a":3}]"#, r#"array of a: [{"a":1},{"a":2,"a":3}]"#),
-        (r#"[{"a":"\ud83d\ude00"}]"#, r#"array of a: [{"a":"\ud83d\ude00"}]"#),
+        (
+            r#"[{"a":1,"b":2},{"b":3,"a":4}]"#,
+            r#"array of a b: [{"a":1,"b":2},{"b":3,"a":4}]"#,
+        ),
+        (
+            r#"[{"a":1,"b":2},{"\u0061":3,"b":4}]"#,
+            r#"array of a b: [{"a":1,"b":2},{"\u0061":3,"b":4}]"#,
+        ),
+        (
+            r#"[{"a":1,"a":1},{"a":2}]"#,
+            r#"array of a: [{"a":1,"a":1},{"a":2}]"#,
+        ),
+        (
+            r#"[{"a":1},{"a":2,"a":3}]"#,
+            r#"array of a: [{"a":1},{"a":2,"a":3}]"#,
+        ),
+        (
+            r#"[{"a":"\ud83d\ude00"}]"#,
+            r#"array of a: [{"a":"\ud83d\ude00"}]"#,
+        ),
         ("null", "array of : []"),
         ("true", "array of : []"),
         ("-1.5e9999", "array of : []"),
@@ -79,7 +97,11 @@ fn objects_of_an_array_need_equal_keys() {
         "[[]]",
         r#"[null,{"a":1}]"#,
     ] {
-        assert_eq!(refusal(MediaType::Json, body.as_bytes()), "All object keys must match", "{body}");
+        assert_eq!(
+            refusal(MediaType::Json, body.as_bytes()),
+            "All object keys must match",
+            "{body}"
+        );
     }
 }
 
@@ -116,7 +138,10 @@ fn malformed_json_is_refused_even_behind_other_faults() {
 fn nesting_does_not_exhaust_the_stack() {
     let nested = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(insert(MediaType::Json, nested.as_bytes()).is_ok());
-    assert_eq!(refusal(MediaType::Json, "[".repeat(100_000).as_bytes()), "Empty or invalid json");
+    assert_eq!(
+        refusal(MediaType::Json, "[".repeat(100_000).as_bytes()),
+        "Empty or invalid json"
+    );
 }
 
 #[test]
@@ -125,7 +150,10 @@ fn csv_becomes_an_array_of_texts_and_nulls() {
         ("a,b\nbar,baz", r#"array of a b: [{"a":"bar","b":"baz"}]"#),
         ("a,b\nNULL,\"NULL\"\n", r#"array of a b: [{"a":null,"b":null}]"#),
         ("a\r\n1\r\n2\r\n", r#"array of a: [{"a":"1"},{"a":"2"}]"#),
-        ("a,b\n\"x,y\",\"say \"\"hi\"\"\n\"", r#"array of a b: [{"a":"x,y","b":"say \"hi\"\n"}]"#),
+        (
+            "a,b\n\"x,y\",\"say \"\"hi\"\"\n\"",
+            r#"array of a b: [{"a":"x,y","b":"say \"hi\"\n"}]"#,
+        ),
         ("a,b\n,\n", r#"array of a b: [{"a":"","b":""}]"#),
         ("a\n\n1\n\n", r#"array of a: [{"a":"1"}]"#),
         ("a,b\n1,2,3", r#"array of a b: [{"a":"1","b":"2"}]"#),
@@ -158,7 +186,10 @@ fn a_form_becomes_an_object_or_arguments() {
     let Some(Payload::Form { pairs }) = payload else {
         panic!("{payload:?}");
     };
-    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let pairs: Vec<String> = pairs
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     assert_eq!(pairs, ["a=1 1", "b=é", "a=2", "c="]);
     assert_eq!(names.into_iter().collect::<String>(), "abc");
     assert_eq!(refusal(MediaType::Form, b"a=%ff"), "The form is not valid UTF-8");
@@ -177,7 +208,12 @@ fn the_columns_parameter_stands_in_for_the_keys() {
         assert!(matches!(payload, Some(Payload::RawJson(_))), "{action:?}");
         assert_eq!(names, columns);
     }
-    let put = parse(&body, &MediaType::Json, Some(&columns), &mutate(Mutation::SingleUpsert));
+    let put = parse(
+        &body,
+        &MediaType::Json,
+        Some(&columns),
+        &mutate(Mutation::SingleUpsert),
+    );
     assert!(put.is_err());
     let csv = Bytes::from_static(b"b\n1");
     let (_, names) = parse(&csv, &MediaType::Csv, Some(&columns), &mutate(Mutation::Insert)).unwrap();

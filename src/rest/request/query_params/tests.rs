@@ -75,21 +75,48 @@ fn a_parameters_name_says_what_it_is() {
     assert_eq!(equalities(&params.root_filters), ["id=1", "orders=7"]);
     assert_eq!(params.embed_filters.len(), 1);
     assert_eq!(params.embed_filters[0].0, ["clients", "projects"]);
-    assert_eq!(equalities(params.embed_filters.iter().map(|(_, filter)| filter)), ["id=2"]);
+    assert_eq!(
+        equalities(params.embed_filters.iter().map(|(_, filter)| filter)),
+        ["id=2"]
+    );
     assert_eq!(
         params.filter_fields,
-        owned(&["clients.projects.id", "id", "orders"]).into_iter().collect()
+        owned(&["clients.projects.id", "id", "orders"])
+            .into_iter()
+            .collect()
     );
-    let order: Vec<_> = params.order.iter().map(|(path, terms)| (path.join("."), terms.len())).collect();
+    let order: Vec<_> = params
+        .order
+        .iter()
+        .map(|(path, terms)| (path.join("."), terms.len()))
+        .collect();
     assert_eq!(order, [(String::new(), 1), ("clients".to_owned(), 1)]);
     assert_eq!(
         params.ranges,
         [
-            (owned(&["clients"]), Range { offset: 5, limit: Some(4) }),
-            (owned(&["clients", "projects"]), Range { offset: 6, limit: None }),
+            (
+                owned(&["clients"]),
+                Range {
+                    offset: 5,
+                    limit: Some(4)
+                }
+            ),
+            (
+                owned(&["clients", "projects"]),
+                Range {
+                    offset: 6,
+                    limit: None
+                }
+            ),
         ]
     );
-    assert_eq!(params.top_range, Some(Range { offset: 0, limit: Some(3) }));
+    assert_eq!(
+        params.top_range,
+        Some(Range {
+            offset: 0,
+            limit: Some(3)
+        })
+    );
     let logic: Vec<_> = params.logic.iter().map(|(path, _)| path.join(".")).collect();
     assert_eq!(logic, ["", "clients"]);
     assert_eq!(params.columns, Some(owned(&["a", "b c"]).into_iter().collect()));
@@ -100,9 +127,16 @@ fn a_parameters_name_says_what_it_is() {
 #[test]
 fn a_function_called_by_get_takes_what_has_no_operator_as_arguments() {
     let query = "a=1&b=eq.2&rel.c=eq.3&v=x&v=y&select=z&limit=1&d=it.s%20text";
-    let context = Context { arguments: true, ..READ };
+    let context = Context {
+        arguments: true,
+        ..READ
+    };
     let (params, _) = QueryParams::parse(query, context).unwrap();
-    let arguments: Vec<_> = params.arguments.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let arguments: Vec<_> = params
+        .arguments
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     assert_eq!(arguments, ["a=1", "v=x", "v=y", "d=it.s text"]);
     assert_eq!(equalities(&params.root_filters), ["b=2"]);
     assert_eq!(params.embed_filters.len(), 1);
@@ -118,9 +152,25 @@ fn a_function_called_by_get_takes_what_has_no_operator_as_arguments() {
 
 #[test]
 fn of_several_limits_of_one_name_the_last_counts() {
-    let (params, top_range) = QueryParams::parse("limit=1&limit=2&a.limit=3&a.limit=4&offset=5&offset=6", READ).unwrap();
-    assert_eq!(top_range, Range { offset: 6, limit: Some(2) });
-    assert_eq!(params.ranges, [(owned(&["a"]), Range { offset: 0, limit: Some(4) })]);
+    let (params, top_range) =
+        QueryParams::parse("limit=1&limit=2&a.limit=3&a.limit=4&offset=5&offset=6", READ).unwrap();
+    assert_eq!(
+        top_range,
+        Range {
+            offset: 6,
+            limit: Some(2)
+        }
+    );
+    assert_eq!(
+        params.ranges,
+        [(
+            owned(&["a"]),
+            Range {
+                offset: 0,
+                limit: Some(4)
+            }
+        )]
+    );
 }
 
 #[test]
@@ -189,7 +239,11 @@ fn refusals_name_the_parameter_and_the_place() {
         ),
     ] {
         let refusal = refusal(query, READ);
-        assert_eq!((refusal.0.as_str(), refusal.1.as_str()), (message, details), "{query}");
+        assert_eq!(
+            (refusal.0.as_str(), refusal.1.as_str()),
+            (message, details),
+            "{query}"
+        );
     }
 }
 
@@ -198,7 +252,11 @@ fn of_several_faults_the_order_of_the_grammars_decides() {
     let all = "!.limit=1&on_conflict=!&id=0&select=a!&columns=!&or=!&order=!&limit=-1";
     let without = |names: &[&str]| {
         all.split('&')
-            .filter(|parameter| !names.iter().any(|name| parameter.starts_with(&format!("{name}="))))
+            .filter(|parameter| {
+                !names
+                    .iter()
+                    .any(|name| parameter.starts_with(&format!("{name}=")))
+            })
             .collect::<Vec<_>>()
             .join("&")
     };
@@ -208,11 +266,20 @@ fn of_several_faults_the_order_of_the_grammars_decides() {
         (&["order", "or"], "columns parameter"),
         (&["order", "or", "columns"], "select parameter"),
         (&["order", "or", "columns", "select"], "filter"),
-        (&["order", "or", "columns", "select", "id"], "on_conflict parameter"),
-        (&["order", "or", "columns", "select", "id", "on_conflict", "limit"], "tree path"),
+        (
+            &["order", "or", "columns", "select", "id"],
+            "on_conflict parameter",
+        ),
+        (
+            &["order", "or", "columns", "select", "id", "on_conflict", "limit"],
+            "tree path",
+        ),
     ] {
         let (message, _) = refusal(&without(gone), READ);
-        assert!(message.starts_with(&format!("\"failed to parse {expected} (")), "{message}");
+        assert!(
+            message.starts_with(&format!("\"failed to parse {expected} (")),
+            "{message}"
+        );
     }
     let range = QueryParams::parse("!.limit=1&limit=-1", READ);
     assert_eq!(range.unwrap_err(), RequestError::RangeNegativeLimit);

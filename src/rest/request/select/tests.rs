@@ -10,7 +10,8 @@ fn parsed(text: &str) -> Result<Vec<SelectNode>, String> {
 /// Items in a form of their own: `alias:name->path::cast.aggregate::cast`, `alias:relation!hint!Join{…}`.
 fn shown(nodes: &[SelectNode]) -> String {
     let or_empty = |text: &Option<String>, before: &str, after: &str| {
-        text.as_ref().map_or_else(String::new, |text| format!("{before}{text}{after}"))
+        text.as_ref()
+            .map_or_else(String::new, |text| format!("{before}{text}{after}"))
     };
     let parameters = |hint: &Option<String>, join: Option<JoinType>| {
         let join = join.map(|join| format!("{join:?}"));
@@ -31,7 +32,11 @@ fn shown(nodes: &[SelectNode]) -> String {
                     .path
                     .iter()
                     .map(|step| {
-                        let arrow = if matches!(step, JsonStep::Arrow(_)) { "->" } else { "->>" };
+                        let arrow = if matches!(step, JsonStep::Arrow(_)) {
+                            "->"
+                        } else {
+                            "->>"
+                        };
                         match step.operand() {
                             JsonOperand::Key(key) => format!("{arrow}{key}"),
                             JsonOperand::Index(index) => format!("{arrow}#{index}"),
@@ -90,7 +95,11 @@ fn columns_have_aliases_casts_paths_and_aggregates() {
         ("count", "count"),
         ("*,*", "* *"),
     ] {
-        assert_eq!(parsed(text).as_deref().map(shown).as_deref(), Ok(expected), "{text}");
+        assert_eq!(
+            parsed(text).as_deref().map(shown).as_deref(),
+            Ok(expected),
+            "{text}"
+        );
     }
 }
 
@@ -115,7 +124,11 @@ fn embeds_have_aliases_hints_and_joins() {
         if expected.is_empty() {
             assert!(parsed(text).is_err(), "{text}");
         } else {
-            assert_eq!(parsed(text).as_deref().map(shown).as_deref(), Ok(expected), "{text}");
+            assert_eq!(
+                parsed(text).as_deref().map(shown).as_deref(),
+                Ok(expected),
+                "{text}"
+            );
         }
     }
 }
@@ -123,7 +136,10 @@ fn embeds_have_aliases_hints_and_joins() {
 #[test]
 fn what_follows_a_closing_parenthesis_is_not_read() {
     assert_eq!(parsed("id),name").as_deref().map(shown).as_deref(), Ok("id"));
-    assert_eq!(parsed("rel(id))x").as_deref().map(shown).as_deref(), Ok("rel{id}"));
+    assert_eq!(
+        parsed("rel(id))x").as_deref().map(shown).as_deref(),
+        Ok("rel{id}")
+    );
 }
 
 #[test]
@@ -153,7 +169,10 @@ fn a_wrong_select_is_explained() {
             "data->>-78xy",
             r#"(1, 11) unexpected 'x' expecting digit, "->", "::", ".", "," or end of input"#,
         ),
-        ("name::", "(1, 7) unexpected end of input expecting letter or digit"),
+        (
+            "name::",
+            "(1, 7) unexpected end of input expecting letter or digit",
+        ),
     ] {
         assert_eq!(parsed(text), Err(expected.to_owned()), "{text}");
     }
@@ -167,7 +186,11 @@ fn each_kind_of_item_explains_itself() {
         (relation as Grammar, "rel->jsonpath(*)", "(1, 6) unexpected '>'"),
         (relation, "rel->jsonpath!hint(*)", "(1, 6) unexpected '>'"),
         (spread, "rel(*)", r#"(1, 1) unexpected "r" expecting "...""#),
-        (spread, "alias:...rel(*)", r#"(1, 1) unexpected "a" expecting "...""#),
+        (
+            spread,
+            "alias:...rel(*)",
+            r#"(1, 1) unexpected "a" expecting "...""#,
+        ),
         (spread, "...rel->jsonpath(*)", "(1, 9) unexpected '>'"),
         (
             column,
@@ -179,7 +202,11 @@ fn each_kind_of_item_explains_itself() {
             "*!hint",
             r#"(1, 2) unexpected '!' expecting ")", "," or end of input"#,
         ),
-        (column, "name::", "(1, 7) unexpected end of input expecting letter or digit"),
+        (
+            column,
+            "name::",
+            "(1, 7) unexpected end of input expecting letter or digit",
+        ),
     ] {
         let answer = parse("item", text, text, |p| p.lexeme(grammar)).map_err(details);
         assert_eq!(answer, Err(expected.to_owned()), "{text}");
@@ -191,6 +218,9 @@ fn nesting_has_a_limit() {
     let nested = |depth: usize| format!("{}id{}", "a(".repeat(depth), ")".repeat(depth));
     assert!(parsed(&nested(MAX_DEPTH)).is_ok());
     let error = parsed(&nested(MAX_DEPTH + 1)).unwrap_err();
-    assert_eq!(error, "(1, 203) nested too deeply: 100 levels of parentheses are the limit");
+    assert_eq!(
+        error,
+        "(1, 203) nested too deeply: 100 levels of parentheses are the limit"
+    );
     assert!(parsed(&nested(100_000)).is_err());
 }
