@@ -45,13 +45,13 @@ impl Default for Body {
 impl ResultSet {
     pub(super) fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {
-            total: row.try_get(0)?,
-            page: row.try_get(1)?,
-            location: row.try_get(2)?,
-            body: Body::Whole(row.try_get::<_, Option<Raw>>(3)?.unwrap_or_default().0),
-            headers: row.try_get(4)?,
-            status: row.try_get(5)?,
-            inserted: row.try_get(6)?,
+            total: row.try_get("total_result_set")?,
+            page: row.try_get("page_total")?,
+            body: Body::Whole(row.try_get::<_, Option<Raw>>("body")?.unwrap_or_default().0),
+            headers: row.try_get("response_headers")?,
+            status: row.try_get("response_status")?,
+            inserted: row.try_get("response_inserted")?,
+            location: row.try_get::<_, Option<_>>("header")?.unwrap_or_default(),
         })
     }
 }
