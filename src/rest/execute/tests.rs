@@ -80,12 +80,13 @@ fn statement(sql: impl Into<String>, values: &[&str]) -> Statement {
     }
 }
 
-/// The seven columns of a main statement over the rows of a query.
+/// The columns of a main statement over the rows of a query.
 fn answer(rows: &str) -> String {
     format!(
-        "select null::int8, count(*), array[]::text[], coalesce(json_agg(r), '[]'),
-           nullif(current_setting('response.headers', true), ''),
-           nullif(current_setting('response.status', true), ''), null::int8 from ({rows}) as r"
+        "select null::int8 as total_result_set, count(*) as page_total, coalesce(json_agg(r), '[]') as body,
+           nullif(current_setting('response.headers', true), '') as response_headers,
+           nullif(current_setting('response.status', true), '') as response_status,
+           null::int8 as response_inserted, null::text[] as header from ({rows}) as r"
     )
 }
 
@@ -389,7 +390,9 @@ async fn a_statement_out_of_date_is_sent_again_and_writes_once() {
     let fixture = Fixture::new().await;
     fixture.owner.batch_execute("create table shape (v text); insert into shape values ('1'); grant all on shape to authenticated").await.unwrap();
     let sql = "with written as (insert into calls values ($1) returning n)
-        select null::int8, count(*), array[]::text[], (select v from shape), null, null, null::int8 from written";
+        select null::int8 as total_result_set, count(*) as page_total, (select v from shape) as body,
+          null as response_headers, null as response_status, null::int8 as response_inserted, null::text[] as header
+          from written";
     let write = || transaction("authenticated", false, statement(sql, &["1"]));
     for _ in 0..2 {
         assert_eq!(fixture.text(write()).await, "1");
