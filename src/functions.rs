@@ -5,9 +5,11 @@
 
 pub mod body;
 mod caller;
+pub mod create_ticket;
 pub mod error;
 pub mod idempotency;
 mod javascript;
+mod postgresql;
 pub mod signed_in;
 pub mod telegram_webhook;
 pub mod ticket_activity_webhook;
@@ -43,10 +45,15 @@ struct Function {
     verify_jwt: bool,
 }
 
-const FUNCTIONS: [Function; 4] = [
+const FUNCTIONS: [Function; 5] = [
     Function {
         name: telegram_webhook::NAME,
         dialect: telegram_webhook::DIALECT,
+        verify_jwt: true,
+    },
+    Function {
+        name: create_ticket::NAME,
+        dialect: create_ticket::DIALECT,
         verify_jwt: true,
     },
     Function {
@@ -79,6 +86,7 @@ const ALLOWED_HEADERS: &str = "authorization, x-client-info, apikey, content-typ
 /// The operations of all functions.
 type Apis = (
     telegram_webhook::Api,
+    create_ticket::Api,
     ticket_activity_webhook::Api,
     user_onboarding_request::Api,
     user_onboarding_callback::Api,
@@ -89,6 +97,7 @@ pub fn service(public_url: &str) -> OpenApiService<Apis, ()> {
     OpenApiService::new(
         (
             telegram_webhook::Api,
+            create_ticket::Api,
             ticket_activity_webhook::Api,
             user_onboarding_request::Api,
             user_onboarding_callback::Api,
