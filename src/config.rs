@@ -84,6 +84,8 @@ pub struct Settings {
     pub webhook: WebhookSettings,
     /// The onboarding calls to and from Make.
     pub onboarding: OnboardingSettings,
+    /// The executors' bot.
+    pub telegram: TelegramSettings,
 }
 
 /// How long a client may take to say what it wants.
@@ -155,6 +157,19 @@ pub struct OnboardingSettings {
     pub timeout: Duration,
 }
 
+/// The executors' bot.
+#[derive(Debug, Clone)]
+pub struct TelegramSettings {
+    /// Whom to speak as; without it there is no bot.
+    pub bot_token: Option<Secret>,
+    /// What Telegram has to send with each update; without it anybody can send one.
+    pub webhook_secret: Option<Secret>,
+    /// The Bot API, without a trailing slash, where it is not Telegram's own.
+    pub api_url: Option<String>,
+    /// Time for Telegram to answer one call.
+    pub timeout: Duration,
+}
+
 impl Settings {
     /// Reads all settings.
     pub fn load(flags: &Flags, env: &Env) -> Result<Self, ConfigError> {
@@ -166,12 +181,13 @@ impl Settings {
         };
         Ok(Self {
             listen,
-            given_url: given_url(env)?,
+            given_url: base_url(env, "SUPABASE_URL")?,
             http: HttpSettings::load(env)?,
             database: DatabaseSettings::load(flags, env)?,
             auth: AuthSettings::load(env)?,
             webhook: WebhookSettings::load(flags, env)?,
             onboarding: OnboardingSettings::load(env)?,
+            telegram: TelegramSettings::load(env)?,
         })
     }
 
@@ -183,8 +199,9 @@ impl Settings {
     }
 }
 
-fn given_url(env: &Env) -> Result<Option<String>, ConfigError> {
-    let url = env.parse(&["SUPABASE_URL"], "an http or https URL", http_url)?;
+/// Reads a base URL, without a trailing slash.
+fn base_url(env: &Env, name: &str) -> Result<Option<String>, ConfigError> {
+    let url = env.parse(&[name], "an http or https URL", http_url)?;
     Ok(url.map(|url| url.as_str().trim_end_matches('/').to_owned()))
 }
 
@@ -309,6 +326,36 @@ impl OnboardingSettings {
             )?,
             callback_token: env.text("MAKE_ONBOARDING_CALLBACK_TOKEN").map(Secret::new),
             timeout: env.millis("DROPWIRE_ONBOARDING_TIMEOUT_MS", 10_000, 1..=600_000)?,
+        })
+    }
+}
+
+impl TelegramSettings {
+    fn load(env: &Env) -> Result<Self, ConfigError> {
+        let plain = |text: &str| {
+            !text.is_empty()
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+        };
+        let bot_token = env.secret(
+            &["TELEGRAM_BOT_TOKEN"],
+            "a token as BotFather gives it: 123456789:AAE…",
+            |token| {
+                let (id, secret) = token.split_once(':')?;
+                (!id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()) && plain(secret)).then_some(())
+            },
+        )?;
+        let webhook_secret = env.secret(
+            &["DROPWIRE_TELEGRAM_WEBHOOK_SECRET"],
+            "1 to 256 characters of A-Z, a-z, 0-9, _ and -, as setWebhook's secret_token",
+            |secret| (plain(secret) && secret.len() <= 256).then_some(()),
+        )?;
+        Ok(Self {
+            bot_token,
+            webhook_secret,
+            api_url: base_url(env, "DROPWIRE_TELEGRAM_API_URL")?,
+            timeout: env.millis("DROPWIRE_TELEGRAM_TIMEOUT_MS", 10_000, 1..=600_000)?,
         })
     }
 }

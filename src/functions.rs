@@ -7,6 +7,7 @@ pub mod body;
 mod caller;
 pub mod create_ticket;
 pub mod error;
+pub mod executor_ticket_webhook;
 pub mod idempotency;
 mod javascript;
 mod postgresql;
@@ -45,7 +46,7 @@ struct Function {
     verify_jwt: bool,
 }
 
-const FUNCTIONS: [Function; 5] = [
+const FUNCTIONS: [Function; 6] = [
     Function {
         name: telegram_webhook::NAME,
         dialect: telegram_webhook::DIALECT,
@@ -71,6 +72,11 @@ const FUNCTIONS: [Function; 5] = [
         dialect: user_onboarding_callback::DIALECT,
         verify_jwt: false,
     },
+    Function {
+        name: executor_ticket_webhook::NAME,
+        dialect: executor_ticket_webhook::DIALECT,
+        verify_jwt: false,
+    },
 ];
 
 /// The headings of the OpenAPI document.
@@ -90,6 +96,7 @@ type Apis = (
     ticket_activity_webhook::Api,
     user_onboarding_request::Api,
     user_onboarding_callback::Api,
+    executor_ticket_webhook::Api,
 );
 
 /// The OpenAPI service of all functions.
@@ -101,6 +108,7 @@ pub fn service(public_url: &str) -> OpenApiService<Apis, ()> {
             ticket_activity_webhook::Api,
             user_onboarding_request::Api,
             user_onboarding_callback::Api,
+            executor_ticket_webhook::Api,
         ),
         "Dropwire functions",
         env!("CARGO_PKG_VERSION"),

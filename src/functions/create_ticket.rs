@@ -273,7 +273,10 @@ async fn create(
     ];
     match &claim {
         Some(claim) => params.extend(claim.params()),
-        None => params.extend([(&None::<&str> as _, Type::TEXT), (&None::<&[u8]> as _, Type::BYTEA)]),
+        None => params.extend([
+            (&None::<&str> as _, Type::TEXT),
+            (&None::<&[u8]> as _, Type::BYTEA),
+        ]),
     }
     let row = pool.query_one(CREATE, &params).await.map_err(refused)?;
     match row.get::<_, &str>("outcome") {

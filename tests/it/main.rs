@@ -10,6 +10,7 @@ mod cli;
 mod clients;
 mod compat;
 mod crash;
+mod create_ticket;
 mod database_edge;
 mod dev;
 mod dispatcher;

@@ -77,7 +77,9 @@ pub fn parse(body: &[u8]) -> Result<NewTicket, FunctionError> {
         location,
         category: fields.required("category")?,
         priority,
-        kind: fields.optional("type")?.unwrap_or_else(|| DEFAULT_TYPE.to_owned()),
+        kind: fields
+            .optional("type")?
+            .unwrap_or_else(|| DEFAULT_TYPE.to_owned()),
     })
 }
 
