@@ -15,6 +15,7 @@ mod database_edge;
 mod dev;
 mod dispatcher;
 mod events;
+mod executor_ticket_webhook;
 mod gateway;
 mod hostile;
 mod http_edge;

@@ -163,7 +163,10 @@ impl TestDatabase {
     /// Shuts everybody out who is connected or wants to be; or lets them in again.
     pub async fn shut_out(&self, everybody: bool) {
         let owner = Target::from_config(self.server.clone()).connect().await.unwrap();
-        let change = format!("alter database \"{}\" allow_connections {}", self.name, !everybody);
+        let change = format!(
+            "alter database \"{}\" allow_connections {}",
+            self.name, !everybody
+        );
         owner.batch_execute(&change).await.unwrap();
         if everybody {
             let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
