@@ -33,8 +33,10 @@ pub const DIALECT: Dialect = Dialect::SuccessError;
 
 const CREATE: &str = include_str!("../../sql/tickets/create.sql");
 
+// The demo tenant's, so that the example works with `dropwire dev`. An unknown user is 400 here, which looks to tools as
+// if the example itself were wrong.
 const EXAMPLE_CHAT_ID: &str = "123456789";
-const EXAMPLE_TENANT: Uuid = Uuid::from_u128(0x6f96_19ff_8b86_d011_b42d_00cf_4fc9_64ff);
+const EXAMPLE_TENANT: Uuid = Uuid::from_u128(0xd000_0000_0000_4000_8000_0000_0000_0001);
 const EXAMPLE_TICKET: Uuid = Uuid::from_u128(0x0b7f_6a3e_52c1_4b0e_9d7c_3f1a_2e4d_5c6b);
 
 /// The function's operation.
