@@ -47,6 +47,8 @@ pub mod http;
 pub mod idempotency;
 pub mod onboarding;
 pub mod pg;
+pub mod rest;
+pub mod schema_cache;
 pub mod telegram;
 pub mod telemetry;
 pub mod webhook;
