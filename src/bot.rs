@@ -20,6 +20,7 @@ use self::html::escape;
 use self::update::{Callback, Content, Message, Said};
 use crate::config::TelegramSettings;
 use crate::error::chain;
+use crate::onboarding::CorrelationId;
 use crate::pg::pool::{Pool, PoolError};
 use crate::telegram::{Telegram, TelegramError};
 
@@ -129,7 +130,7 @@ impl Bot {
         message: &Message,
         token: &str,
     ) -> Result<Option<String>, PoolError> {
-        let Some(correlation_id) = crate::onboarding::CorrelationId::parse(token) else {
+        let Some(correlation_id) = CorrelationId::parse(token) else {
             return Ok(self.first_time(id).await?.then(|| NOT_CONNECTED.to_owned()));
         };
         let row = self

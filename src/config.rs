@@ -430,8 +430,30 @@ mod tests {
             ("DATABASE_URL", "postgresql://u:hunter2@h/d"),
             ("SUPABASE_JWT_SECRET", "hunter2hunter2hunter2hunter2hunter2"),
             ("SUPABASE_SECRET_KEY", "sb_secret_hunter2"),
+            ("TELEGRAM_BOT_TOKEN", "7:hunter2"),
+            ("DROPWIRE_TELEGRAM_WEBHOOK_SECRET", "hunter2"),
         ])
         .unwrap();
         assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_bot_token_and_its_secret_have_telegrams_forms_and_are_masked() {
+        for (name, value) in [
+            ("TELEGRAM_BOT_TOKEN", "hunter2"),
+            ("TELEGRAM_BOT_TOKEN", ":hunter2"),
+            ("TELEGRAM_BOT_TOKEN", "7:"),
+            ("TELEGRAM_BOT_TOKEN", "7:hunter2/../x"),
+            ("DROPWIRE_TELEGRAM_WEBHOOK_SECRET", "hunter2 "),
+            ("DROPWIRE_TELEGRAM_WEBHOOK_SECRET", &"hunter2".repeat(40)),
+        ] {
+            let error = load(&[(name, value)]).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("{name}: `***` is not allowed")),
+                "{error}"
+            );
+        }
+        let error = load(&[("DROPWIRE_TELEGRAM_API_URL", "api.telegram.org")]).unwrap_err();
+        assert!(error.to_string().contains("an http or https URL"), "{error}");
     }
 }

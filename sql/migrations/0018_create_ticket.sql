@@ -58,8 +58,8 @@ end
 $$;
 
 -- outcome is created or replayed, with the ticket as the first call left it; user_not_found, which an inactive user is
--- too; or key_reused. p_chat_number is the chat id as PostgreSQL's numeric reads it, p_chat_text as the caller wrote it.
--- p_key and p_fingerprint are null for a call without an Idempotency-Key (0012).
+-- too; or key_reused. p_chat_number is the chat id as PostgreSQL's numeric reads it, p_chat_text as the caller wrote
+-- it. p_key and p_fingerprint are null for a call without an Idempotency-Key (0012).
 create function dropwire.create_ticket(
   p_tenant_id uuid, p_chat_number text, p_chat_text text,
   p_issue text, p_location text, p_category text, p_priority text, p_type text,

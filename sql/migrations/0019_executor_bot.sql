@@ -16,7 +16,8 @@ create table dropwire.telegram_updates (
 create index telegram_updates_taken_at_idx on dropwire.telegram_updates (taken_at);
 comment on table dropwire.telegram_updates is
   'Updates that were acted upon. Telegram keeps them for 24 hours at most; here they stay for 48.';
-comment on column dropwire.telegram_updates.bot_id is 'The number before the colon of the bot''s token: each bot counts for itself.';
+comment on column dropwire.telegram_updates.bot_id is
+  'The number before the colon of the bot''s token: each bot counts for itself.';
 
 -- Chats are looked up without a tenant here.
 create index idx_users_telegram_chat_id on public.users (telegram_chat_id) where telegram_chat_id is not null;

@@ -1,8 +1,8 @@
 //! `POST /functions/v1/create-ticket`: creates a ticket and answers with it as the rules left it.
 //!
-//! Any valid key of the project is enough, as for [`telegram-webhook`](super::telegram_webhook). The original inserts by
-//! RPC and runs the rules afterwards, over several calls: a ticket could stand and its creation fail. Here the database
-//! does all of it in one transaction, so that its row "created but rule engine failed" has no place.
+//! Any valid key of the project is enough, as for [`telegram-webhook`](super::telegram_webhook). The original inserts
+//! by RPC and runs the rules afterwards, over several calls: a ticket could stand and its creation fail. Here the
+//! database does all of it in one transaction, so that its row "created but rule engine failed" has no place.
 
 mod refusal;
 mod request;
@@ -33,8 +33,8 @@ pub const DIALECT: Dialect = Dialect::SuccessError;
 
 const CREATE: &str = include_str!("../../sql/tickets/create.sql");
 
-// The demo tenant's, so that the example works with `dropwire dev`. An unknown user is 400 here, which looks to tools as
-// if the example itself were wrong.
+// The demo tenant's, so that the example works with `dropwire dev`. An unknown user is 400 here, which looks to tools
+// as if the example itself were wrong.
 const EXAMPLE_CHAT_ID: &str = "123456789";
 const EXAMPLE_TENANT: Uuid = Uuid::from_u128(0xd000_0000_0000_4000_8000_0000_0000_0001);
 const EXAMPLE_TICKET: Uuid = Uuid::from_u128(0x0b7f_6a3e_52c1_4b0e_9d7c_3f1a_2e4d_5c6b);

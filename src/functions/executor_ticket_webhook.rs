@@ -162,7 +162,7 @@ impl Failures for Api {
 impl Api {
     /// Takes an update of the executors' Telegram bot
     ///
-    /// For Telegram to call: give its `setWebhook` this URL, and DROPWIRE_TELEGRAM_WEBHOOK_SECRET as `secret_token`.
+    /// For Telegram to call: give its `setWebhook` this URL, and `DROPWIRE_TELEGRAM_WEBHOOK_SECRET` as `secret_token`.
     /// The bot connects invited users, lists an executor's tickets, changes their status and takes updates on them.
     #[oai(
         path = "/executor-ticket-webhook",

@@ -66,7 +66,7 @@ pub fn parse(body: &[u8]) -> Result<NewTicket, FunctionError> {
     let mut location = fields.required("location")?;
     for (name, label) in [("building", "Building"), ("floor", "Floor"), ("room", "Room")] {
         if let Some(part) = fields.optional(name)? {
-            location += &format!(", {label}: {part}");
+            location.extend([", ", label, ": ", &part]);
         }
     }
     Ok(NewTicket {
