@@ -4,6 +4,10 @@ use crate::schema_cache::QualifiedName;
 
 /// What requests depend on. How it is read from flags, environment and database is in this file's parent's charge.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of PostgREST's own"
+)]
 pub struct RestSettings {
     /// `db-schemas`: exposed schemas, the first is the default.
     pub schemas: Vec<String>,

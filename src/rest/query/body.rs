@@ -67,7 +67,7 @@ impl Body<'_> {
                 self.write_source(out);
                 out.push(") as ").push(ROWS).push("(");
                 separated(out, ", ", self.fields, |out, field| {
-                    out.ident(&field.name).push(" ").push(&field.nominal_type);
+                    out.ident(&field.name).push(" ").push(field.payload_type());
                 });
                 out.push(")");
             }

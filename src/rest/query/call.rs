@@ -18,9 +18,11 @@ pub(super) fn statement(out: &mut Statement, plan: &CallPlan) {
     returned(out, plan);
     out.push(" from ");
     match (&plan.parameters, &plan.arguments) {
-        (CallParameters::Positional(parameter), arguments) => {
-            call(out, plan, |out| positional(out, parameter, arguments));
+        (CallParameters::Positional(parameter), Arguments::Body(body)) => {
+            call(out, plan, |out| positional(out, parameter, body.as_ref()));
         }
+        // The planner made a body of them; no function takes one text for all of them.
+        (CallParameters::Positional(_), Arguments::Direct(_)) => call(out, plan, |_| ()),
         (CallParameters::Named(parameters), _) if parameters.is_empty() => call(out, plan, |_| ()),
         (CallParameters::Named(parameters), Arguments::Direct(arguments)) => {
             call(out, plan, |out| direct(out, parameters, arguments));
@@ -38,7 +40,7 @@ fn returned(out: &mut Statement, plan: &CallPlan) {
     let rows = QualifiedName::bare(CALL);
     if plan.scalar || plan.set_of_scalar {
         column(out, &rows, SCALAR);
-    } else if plan.returning.is_empty() || plan.returning.contains("*") {
+    } else if plan.returning.is_empty() {
         column(out, &rows, "*");
     } else {
         let columns = plan.returning.union(&plan.filter_fields);
@@ -103,31 +105,14 @@ fn from_body(out: &mut Statement, parameters: &[Parameter], body: Option<&Bytes>
     rows.write_from(out, true);
 }
 
-/// The whole body for the one parameter; arguments of a query string or form as a JSON object of texts.
-fn positional(out: &mut Statement, parameter: &Parameter, arguments: &Arguments) {
-    let body = match arguments {
-        Arguments::Body(body) => body.clone(),
-        Arguments::Direct(arguments) => {
-            let object: serde_json::Map<String, serde_json::Value> = arguments
-                .iter()
-                .map(|(name, argument)| (name.clone(), as_json(argument)))
-                .collect();
-            Some(serde_json::Value::from(object).to_string().into())
-        }
-    };
+/// The whole body for the one parameter.
+fn positional(out: &mut Statement, parameter: &Parameter, body: Option<&Bytes>) {
     let value = match body {
         None => Value::Null,
-        Some(body) if parameter.sql_type == "bytea" => Value::Binary(body),
-        Some(body) => Value::Body(body),
+        Some(body) if parameter.sql_type == "bytea" => Value::Binary(body.clone()),
+        Some(body) => Value::Body(body.clone()),
     };
     out.bind(value).push("::").push(&parameter.sql_type);
-}
-
-fn as_json(argument: &Argument) -> serde_json::Value {
-    match argument {
-        Argument::Fixed(value) => value.clone().into(),
-        Argument::Variadic(values) => values.clone().into(),
-    }
 }
 
 fn starts_object(json: &[u8]) -> bool {

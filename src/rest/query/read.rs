@@ -19,10 +19,9 @@ pub(super) fn select_within(out: &mut Statement, node: &ReadNode, range: Range) 
     out.push("select ");
     select_list(out, node, &relation, grouped);
     from(out, plan);
-    for taken in &plan.relation_select {
-        if let Some(child) = child(node, aggregate_alias(taken)) {
-            join(out, taken, child);
-        }
+    // The planner lists what is taken of each child in the children's order.
+    for (taken, child) in plan.relation_select.iter().zip(&node.children) {
+        join(out, taken, child);
     }
     where_clause(out, node, &relation, |out, negated, embed| {
         let child = child(node, embed);

@@ -216,13 +216,11 @@ fn skeleton(sql: &str) -> Option<String> {
         rest = behind;
         loop {
             let (_, after) = rest.split_once('"')?;
-            match after.strip_prefix('"') {
-                Some(doubled) => rest = doubled,
-                None => {
-                    rest = after;
-                    break;
-                }
-            }
+            let Some(doubled) = after.strip_prefix('"') else {
+                rest = after;
+                break;
+            };
+            rest = doubled;
         }
     }
     outside.push_str(rest);

@@ -50,8 +50,8 @@ fn outcome(attempt: &Attempt, answer: &Answer) -> Option<bool> {
         .get("content-range")
         .map(|range| range.to_str().unwrap());
     match (attempt.operation, answer.status.as_u16(), range) {
-        (Operation::Create, 201, Some("*/1")) => Some(true),
-        (Operation::Read, 200, Some("0-0/1"))
+        (Operation::Create, 201, Some("*/1"))
+        | (Operation::Read, 200, Some("0-0/1"))
         | (Operation::Update, 204, Some("0-0/1"))
         | (Operation::Delete, 204, Some("*/1")) => Some(true),
         (Operation::Read, 200, Some("*/0")) | (Operation::Update | Operation::Delete, 204, Some("*/0")) => {
