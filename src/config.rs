@@ -5,6 +5,7 @@
 //! shows the value (secrets masked) and says what is allowed.
 
 mod env;
+mod postgrest;
 pub mod variables;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs as _};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use url::Url;
 
 pub use env::{ConfigError, Env};
+pub use postgrest::RestEnv;
 
 use crate::auth::{ProjectKey, Role};
 
@@ -86,6 +88,8 @@ pub struct Settings {
     pub onboarding: OnboardingSettings,
     /// The executors' bot.
     pub telegram: TelegramSettings,
+    /// What the environment says of `/rest/v1`.
+    pub rest: RestEnv,
 }
 
 /// How long a client may take to say what it wants.
@@ -188,6 +192,7 @@ impl Settings {
             webhook: WebhookSettings::load(flags, env)?,
             onboarding: OnboardingSettings::load(env)?,
             telegram: TelegramSettings::load(env)?,
+            rest: RestEnv::load(env)?,
         })
     }
 
@@ -230,7 +235,8 @@ pub fn worker_threads(env: &Env) -> Result<usize, ConfigError> {
 }
 
 impl HttpSettings {
-    fn load(env: &Env) -> Result<Self, ConfigError> {
+    /// Reads them.
+    pub fn load(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             head_timeout: env.millis("DROPWIRE_HTTP_HEAD_TIMEOUT_MS", 10_000, 1..=600_000)?,
             body_timeout: env.millis("DROPWIRE_HTTP_BODY_TIMEOUT_MS", 30_000, 1..=600_000)?,

@@ -56,6 +56,8 @@ pub struct Database {
     pub pool: Pool,
     /// The owner's connection.
     pub owner: Target,
+    /// The login role's.
+    pub login: Target,
     /// The project's HS256 secret.
     pub jwt_secret: Secret,
     embedded: Option<EmbeddedServer>,
@@ -74,10 +76,11 @@ impl Database {
                 return Err(DatabaseError::Pending(pending.len()));
             }
         }
-        let pool = pool(&owner, &settings.database).await?;
+        let login = login(&owner, &settings.database).await?;
         Ok(Self {
-            pool,
+            pool: pool(&login, &settings.database)?,
             owner,
+            login,
             jwt_secret,
             embedded,
         })
@@ -120,12 +123,16 @@ pub fn target(name: &'static str, url: &Secret) -> Result<Target, DatabaseError>
     })
 }
 
+/// The role that requests log in as: the one that is given, else the database's own.
+async fn login(owner: &Target, settings: &DatabaseSettings) -> Result<Target, DatabaseError> {
+    match &settings.login_url {
+        Some(url) => target("DROPWIRE_DB_LOGIN_URL", url),
+        None => Ok(login::ensure(owner).await?),
+    }
+}
+
 /// The pool of the login role that requests run as.
-pub async fn pool(owner: &Target, settings: &DatabaseSettings) -> Result<Pool, DatabaseError> {
-    let login = match &settings.login_url {
-        Some(url) => target("DROPWIRE_DB_LOGIN_URL", url)?,
-        None => login::ensure(owner).await?,
-    };
+fn pool(login: &Target, settings: &DatabaseSettings) -> Result<Pool, DatabaseError> {
     let statements = if settings.transaction_pooler {
         Statements::Unnamed
     } else {
@@ -136,7 +143,7 @@ pub async fn pool(owner: &Target, settings: &DatabaseSettings) -> Result<Pool, D
         wait_timeout: settings.pool_timeout,
         statements,
     };
-    Ok(Pool::new(&login, pool_settings)?)
+    Ok(Pool::new(login, pool_settings)?)
 }
 
 /// The configured secret; with the embedded database, else the one kept beside it.

@@ -2,4 +2,5 @@
 
 pub mod acceptor;
 pub mod health;
+pub mod server;
 pub mod trace;

@@ -11,6 +11,7 @@
 //! | [`http`] | Connections, request ids and logs, health |
 //! | [`gateway`], [`auth`] | Where the key stands; roles, keys and tokens |
 //! | [`functions`] | `/functions/v1`: one file a function, and the gate in front of them |
+//! | [`rest`], [`schema_cache`] | `/rest/v1`: PostgREST's interface; the catalog that requests are planned against |
 //! | [`onboarding`] | Inviting users to the Telegram bot, and what Make and the bot answer |
 //! | [`bot`], [`telegram`] | The executors' Telegram bot, and the Bot API that it speaks |
 //! | [`idempotency`] | One key, one effect, across replicas |
@@ -30,7 +31,8 @@
 //! ```
 //!
 //! Dependencies point one way:
-//! `cli -> app -> { functions, dev } -> { webhook, onboarding, bot, idempotency } -> { telegram, egress, auth } -> pg -> config`.
+//! `cli -> app -> { rest, functions, dev } -> { webhook, onboarding, bot, idempotency } -> { telegram, egress, auth }
+//! -> pg -> config`.
 
 pub mod app;
 pub mod auth;

@@ -175,6 +175,14 @@ impl Pool {
         self.connections.status()
     }
 
+    /// Closes connections that have rested for longer than `idle`, or are older than `age`. Those that are out stay.
+    pub fn close_idle(&self, idle: Duration, age: Duration) {
+        let closed = self
+            .connections
+            .retain(|_, metrics| metrics.last_used() <= idle && metrics.age() <= age);
+        drop(closed);
+    }
+
     /// Closes idle connections and refuses further leases; those that are out end as they come back.
     pub fn close(&self) {
         self.connections.close();

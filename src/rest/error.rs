@@ -201,8 +201,13 @@ impl From<&Routine> for RoutineSignature {
 pub enum JwtError {
     /// PGRST300: a token came, and there is no secret to check it with.
     SecretMissing,
-    /// PGRST301: not decodable or not verifiable; says why.
-    Decode(String),
+    /// PGRST301: not decodable or not verifiable.
+    Decode {
+        /// Why.
+        message: String,
+        /// More of it.
+        details: Option<String>,
+    },
     /// PGRST302: no token, and no anonymous role.
     TokenRequired,
     /// PGRST303: a claim refuses the token; says which.

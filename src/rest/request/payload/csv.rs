@@ -94,5 +94,5 @@ impl Members {
 
 fn write_text(json: &mut Vec<u8>, text: &str) {
     // Writing a text into memory does not fail.
-    let _ = serde_json::to_writer(json, text);
+    drop(serde_json::to_writer(json, text));
 }

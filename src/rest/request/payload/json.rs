@@ -231,11 +231,14 @@ element!(Next, |next, mut map| {
         }
         count += 1;
     };
-    let Some(mut key) = differing else {
-        return Ok(count == first.ordered.len());
-    };
+    if differing.is_none() && count == first.ordered.len() {
+        return Ok(true);
+    }
     let mut equal = true;
     let mut seen: BTreeSet<&str> = first.ordered.iter().take(count).map(String::as_str).collect();
+    let Some(mut key) = differing else {
+        return Ok(seen.len() == first.set.len());
+    };
     loop {
         match first.set.get(key.as_ref()) {
             Some(known) => {
