@@ -20,6 +20,7 @@ use crate::http::server::{GRACE, HttpServer};
 use crate::http::trace::trace;
 use crate::onboarding::Onboarding;
 use crate::pg::pool::Pool;
+use crate::rest::openapi::Server;
 use crate::rest::settings::{RestConfig, Surface};
 use crate::rest::state::{Access, LiveSettings, RefreshError, RestState};
 use crate::schema_cache::reload::Reloader;
@@ -199,7 +200,7 @@ impl App {
         let live = LiveSettings::load(settings.rest.clone(), access)?;
         // Poolers in transaction mode pass no notifications on.
         let listens = !settings.database.transaction_pooler;
-        let (rest, reloader) = rest_state(live, &database, listens).await?;
+        let (rest, reloader) = rest_state(live, &settings, &database, listens).await?;
 
         let state = AppState::new(settings, database.pool.clone(), &database.jwt_secret);
         let server = HttpServer::start(acceptor, routes(&state, &rest, inbox));
@@ -235,6 +236,7 @@ impl App {
 /// Loads the schema cache and keeps it in step; returns once the first load has ended, well or not.
 async fn rest_state(
     live: Arc<LiveSettings>,
+    settings: &Settings,
     database: &Database,
     listens: bool,
 ) -> Result<(Arc<RestState>, Reloader), AppError> {
@@ -242,7 +244,10 @@ async fn rest_state(
     let configure = live.configure(&database.login);
     let mut reloader = Reloader::start(database.login.clone(), channel, configure);
     reloader.follow_signals().map_err(AppError::Signals)?;
-    let rest = RestState::new(live, database.pool.clone(), reloader.cache().clone());
+    let url = format!("{}{REST}", settings.public_url());
+    let server = Server::from_uri(&url).unwrap_or_else(|| Server::listening(settings.listen, REST));
+    let (pool, cache) = (database.pool.clone(), reloader.cache().clone());
+    let rest = RestState::new(live, pool, cache, server, settings.http.clone());
     reloader.cache().settled().await;
     Ok((Arc::new(rest), reloader))
 }

@@ -92,13 +92,15 @@ pub struct Settings {
     pub rest: RestEnv,
 }
 
-/// How long a client may take to say what it wants.
+/// How long a client may take to say what it wants, and how much it may say.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
     /// Time for a request's head to arrive.
     pub head_timeout: Duration,
     /// Time for a request's body to arrive.
     pub body_timeout: Duration,
+    /// Bytes that a body may have below `/rest/v1`.
+    pub rest_body_limit: usize,
 }
 
 /// Which database, and how to talk to it.
@@ -240,6 +242,7 @@ impl HttpSettings {
         Ok(Self {
             head_timeout: env.millis("DROPWIRE_HTTP_HEAD_TIMEOUT_MS", 10_000, 1..=600_000)?,
             body_timeout: env.millis("DROPWIRE_HTTP_BODY_TIMEOUT_MS", 30_000, 1..=600_000)?,
+            rest_body_limit: env.count("DROPWIRE_REST_BODY_MAX_BYTES", 50 * 1024 * 1024, 1_024..=1 << 30)?,
         })
     }
 }

@@ -111,7 +111,16 @@ pub async fn owner(settings: &DatabaseSettings) -> Result<(Target, Option<Embedd
 
 /// Reads a connection string; a wrong one is a wrong setting, and is not shown.
 pub fn target(name: &'static str, url: &Secret) -> Result<Target, DatabaseError> {
-    Target::parse(url.expose()).map_err(|error| match error {
+    target_with(name, url, &[])
+}
+
+/// As [`target`], with values for options that the string leaves open.
+pub fn target_with(
+    name: &'static str,
+    url: &Secret,
+    defaults: &[(&str, String)],
+) -> Result<Target, DatabaseError> {
+    Target::parse_with(url.expose(), defaults).map_err(|error| match error {
         ConnectError::Syntax(error) => {
             let allowed = format!(
                 "a PostgreSQL URL such as postgresql://user:password@host:5432/database?sslmode=verify-full; in this \

@@ -17,6 +17,7 @@ use crate::http::trace::trace;
 use crate::pg::connect::Target;
 use crate::pg::pool::{Pool, PoolError, PoolSettings, Statements};
 use crate::rest;
+use crate::rest::openapi::Server;
 use crate::rest::settings::{
     ConnectionSettings, DEFAULT_PORT, LogLevel, RestConfig, ServerSettings, Surface,
 };
@@ -59,7 +60,7 @@ impl RestOnlySettings {
             admin: admin(&config.server)?,
             reuse_port: config.server.reuse_port,
             http: HttpSettings::load(env)?,
-            target: database::target(name, &uri)?,
+            target: database::target_with(name, &uri, &libpq_defaults(env))?,
             connection: config.connection,
             log_level: config.log_level,
             env: rest,
@@ -81,13 +82,36 @@ fn uri(connection: &ConnectionSettings, env: &Env) -> Result<(&'static str, Secr
     let given = ["DATABASE_URL", "SUPABASE_DB_URL"]
         .into_iter()
         .find_map(|name| Some((name, Secret::new(env.text(name)?))));
-    given.ok_or_else(|| {
+    // PostgREST's own default, where libpq's variables say the rest.
+    let by_libpq = || {
+        env.text("PGHOST")
+            .map(|_host| ("PGRST_DB_URI", Secret::new("postgresql://")))
+    };
+    given.or_else(by_libpq).ok_or_else(|| {
         ConfigError::missing(
             "PGRST_DB_URI",
             "the PostgreSQL URL of the role that requests log in as, or DATABASE_URL with it; only `dropwire serve` \
              without --rest-only brings a database of its own",
         )
     })
+}
+
+/// What libpq's variables say, for what the connection string leaves open; PostgREST's clients rely on it.
+fn libpq_defaults(env: &Env) -> Vec<(&'static str, String)> {
+    let variables = [
+        ("PGHOST", "host"),
+        ("PGPORT", "port"),
+        ("PGUSER", "user"),
+        ("PGPASSWORD", "password"),
+        ("PGDATABASE", "dbname"),
+        ("PGSSLMODE", "sslmode"),
+        ("PGSSLROOTCERT", "sslrootcert"),
+        ("PGOPTIONS", "options"),
+    ];
+    variables
+        .into_iter()
+        .filter_map(|(variable, option)| Some((option, env.text(variable)?)))
+        .collect()
 }
 
 /// `--listen`, else PostgREST's variables, else ours, else PostgREST's default.
@@ -165,7 +189,9 @@ impl RestOnly {
         let configure = live.configure(&settings.target);
         let mut reloader = Reloader::start(settings.target, live.channel(), configure);
         reloader.follow_signals().map_err(AppError::Signals)?;
-        let rest = Arc::new(RestState::new(live, pool.clone(), reloader.cache().clone()));
+        let server = Server::listening(acceptor.local_addr(), "/");
+        let cache = reloader.cache().clone();
+        let rest = Arc::new(RestState::new(live, pool.clone(), cache, server, settings.http));
         // Listens on the admin address before there is a cache, so that /ready can say so.
         let (address, admin_address) = (
             acceptor.local_addr(),
@@ -268,4 +294,105 @@ fn admin_routes(rest: &Arc<RestState>) -> impl Endpoint + 'static {
         .at("/ready", poem::get(health::ready))
         .data(Arc::clone(rest));
     trace(routes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(variables: &[(&str, &str)]) -> Result<RestOnlySettings, String> {
+        RestOnlySettings::load(&Flags::default(), &Env::from_pairs(variables))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_address_is_postgrests_unless_only_ours_is_given() {
+        let uri = ("PGRST_DB_URI", "postgresql://u@h/d");
+        let cases: [(&[(&str, &str)], &str); 9] = [
+            (&[], "0.0.0.0:3000"),
+            (&[("DROPWIRE_LISTEN", "127.0.0.1:7")], "127.0.0.1:7"),
+            (
+                &[("DROPWIRE_LISTEN", "127.0.0.1:7"), ("PGRST_SERVER_PORT", "8")],
+                "0.0.0.0:8",
+            ),
+            (&[("PGRST_SERVER_HOST", "127.0.0.1")], "127.0.0.1:3000"),
+            (
+                &[("PGRST_SERVER_HOST", "localhost"), ("PGRST_SERVER_PORT", "0")],
+                "127.0.0.1:0",
+            ),
+            (&[("PGRST_SERVER_HOST", "::1")], "[::1]:3000"),
+            (&[("PGRST_SERVER_HOST", "*6")], "[::]:3000"),
+            (&[("PGRST_SERVER_HOST", "!4")], "0.0.0.0:3000"),
+            (&[("PGRST_SERVER_HOST", "*")], "0.0.0.0:3000"),
+        ];
+        for (variables, expected) in cases {
+            let settings = load(&[&[uri], variables].concat()).unwrap();
+            assert_eq!(settings.listen.to_string(), expected, "{variables:?}");
+            assert_eq!(settings.admin, None);
+        }
+        let admin = load(&[
+            uri,
+            ("PGRST_SERVER_HOST", "::1"),
+            ("PGRST_ADMIN_SERVER_PORT", "3001"),
+        ])
+        .unwrap();
+        assert_eq!(admin.admin.unwrap().to_string(), "[::1]:3001");
+        let nowhere = load(&[uri, ("PGRST_SERVER_HOST", "no host")]).unwrap_err();
+        assert!(
+            nowhere.starts_with("PGRST_SERVER_HOST: `no host` is not allowed"),
+            "{nowhere}"
+        );
+    }
+
+    #[test]
+    fn the_database_is_postgrests_then_ours_then_libpqs() {
+        let cases: [(&[(&str, &str)], &str); 5] = [
+            (
+                &[
+                    ("PGRST_DB_URI", "postgresql://a@h/d"),
+                    ("DATABASE_URL", "postgresql://b@h/d"),
+                ],
+                "a@h:5432/d",
+            ),
+            (
+                &[("DATABASE_URL", "postgresql://b@h/d"), ("PGHOST", "x")],
+                "b@h:5432/d",
+            ),
+            (
+                &[("PGHOST", "/run/pg"), ("PGUSER", "c"), ("PGDATABASE", "e")],
+                "c@/run/pg:5432/e",
+            ),
+            (
+                &[
+                    ("PGRST_DB_URI", "postgresql://"),
+                    ("PGHOST", "h"),
+                    ("PGPORT", "7"),
+                    ("PGUSER", "c"),
+                ],
+                "c@h:7/c",
+            ),
+            (
+                &[
+                    ("PGRST_DB_URI", "postgresql:///d?user=u"),
+                    ("PGHOST", "h"),
+                    ("PGDATABASE", "e"),
+                ],
+                "u@h:5432/d",
+            ),
+        ];
+        for (variables, expected) in cases {
+            assert_eq!(
+                load(variables).unwrap().target.to_string(),
+                expected,
+                "{variables:?}"
+            );
+        }
+        assert!(
+            load(&[])
+                .unwrap_err()
+                .starts_with("PGRST_DB_URI is not set; needed is ")
+        );
+        let wrong = load(&[("PGRST_DB_URI", "postgresql://h:hush/d")]).unwrap_err();
+        assert!(wrong.starts_with("PGRST_DB_URI: `***` is not allowed"), "{wrong}");
+    }
 }

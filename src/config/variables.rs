@@ -71,6 +71,11 @@ pub const SERVER: Section = Section {
             "30000",
             "time for a request's body to arrive",
         ),
+        (
+            "DROPWIRE_REST_BODY_MAX_BYTES",
+            "52428800",
+            "bytes that a body may have below /rest/v1",
+        ),
         ("SUPABASE_URL", "http://LISTEN", "the base URL that clients use"),
     ],
 };

@@ -82,7 +82,17 @@ impl Target {
     ///
     /// As in libpq, `sslrootcert=system` implies `verify-full` and refuses weaker modes.
     pub fn parse(text: &str) -> Result<Self, ConnectError> {
+        Self::parse_with(text, &[])
+    }
+
+    /// As [`Target::parse`], with values for options (by libpq's names) that the string leaves open.
+    pub fn parse_with(text: &str, defaults: &[(&str, String)]) -> Result<Self, ConnectError> {
         let mut settings = settings::parse(text)?;
+        for (option, value) in defaults {
+            settings
+                .entry((*option).to_owned())
+                .or_insert_with(|| value.clone());
+        }
         let roots = match settings.remove("sslrootcert").as_deref() {
             None | Some("") => None,
             Some("system") => Some(Roots::System),
@@ -460,6 +470,19 @@ mod tests {
         let target = Target::parse("postgres://u@a").unwrap().with_login("v", "hush2");
         assert_eq!(target.to_string(), "v@a:5432/u");
         assert!(!format!("{target:?}").contains("hush"));
+    }
+
+    #[test]
+    fn defaults_fill_in_what_the_string_leaves_open() {
+        let defaults = [("host", "h"), ("user", "u"), ("dbname", "d")].map(|(k, v)| (k, v.to_owned()));
+        for (text, expected) in [
+            ("postgresql://", "u@h:5432/d"),
+            ("postgresql://v@/e", "v@h:5432/e"),
+            ("host=i", "u@i:5432/d"),
+        ] {
+            let target = Target::parse_with(text, &defaults).unwrap();
+            assert_eq!(target.to_string(), expected, "{text}");
+        }
     }
 
     #[test]

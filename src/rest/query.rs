@@ -3,18 +3,20 @@
 //! Identifiers come out of the schema cache and are quoted; values are bound parameters. The text depends on the
 //! request's shape alone, so that a connection's prepared statements serve all requests of that shape.
 //!
-//! The main statement answers with one row, in this order:
+//! The main statement answers with one row; `header` stands before the body of a write and behind that of a read, as
+//! PostgREST's plans show them:
 //!
 //! | column | type | meaning |
 //! | --- | --- | --- |
 //! | `total_result_set` | `int8` | rows there are, if they are counted |
 //! | `page_total` | `int8` | rows in the body |
-//! | `header` | `text[]` | `column=eq.value` for `Location` |
 //! | `body` | any | the body |
 //! | `response_headers` | `text` | what SQL code set |
 //! | `response_status` | `text` | what SQL code set |
 //! | `response_inserted` | `int8` | rows inserted rather than merged |
+//! | `header` | `text[]` | `column=eq.value` for `Location` |
 
+mod bind;
 mod body;
 mod call;
 mod fragment;
@@ -186,11 +188,11 @@ fn columns(
     }
     out.push(" as total_result_set, ")
         .push(page_total)
-        .push(" as page_total, array[]::text[] as header, ");
+        .push(" as page_total, ");
     output::body(out, &output.handler, routine);
     out.push(" as body, ");
     response_settings(out);
-    out.push(", null::int8 as response_inserted");
+    out.push(", null::int8 as response_inserted, null::text[] as header");
 }
 
 fn response_settings(out: &mut Statement) {
@@ -224,16 +226,20 @@ fn render_mutate(mutate: &MutatePlan, read: &ReadNode, output: &Output, request:
 
 /// Appends the parts of `Location`: the primary key of the row, if one was written.
 fn location(out: &mut Statement, mutate: &MutatePlan, representation: Option<Representation>) {
-    let MutatePlan::Insert { primary_key, .. } = mutate else {
-        out.push("array[]::text[]");
+    let (MutatePlan::Insert { primary_key, .. }, Some(Representation::HeadersOnly)) =
+        (mutate, representation)
+    else {
+        out.push("null::text[]");
         return;
     };
-    if representation != Some(Representation::HeadersOnly) || primary_key.is_empty() {
-        out.push("array[]::text[]");
+    if primary_key.is_empty() {
+        out.push("null::text[]");
         return;
     }
+    let mut names: Vec<&String> = primary_key.iter().collect();
+    names.sort_unstable();
     out.push("case when count(*) = 1 then (select array[");
-    separated(out, ", ", primary_key, |out, name| {
+    separated(out, ", ", names, |out, name| {
         bind_name(out, name);
         out.push(" || '=' || coalesce('eq.' || (written ->> ");
         bind_name(out, name);
@@ -241,7 +247,7 @@ fn location(out: &mut Statement, mutate: &MutatePlan, representation: Option<Rep
     });
     out.push("] from (select row_to_json(r) as written from ")
         .push(SOURCE)
-        .push(" as r limit 1) as first) else array[]::text[] end");
+        .push(" as r limit 1) as first) end");
 }
 
 /// Appends the number of rows that a merge inserted.

@@ -10,10 +10,11 @@ use poem::http::HeaderMap;
 
 use super::auth::gate::{Gate, Refusal};
 use super::auth::{Authenticator, Identity, KeySet, Roles};
+use super::openapi::Server;
 use super::settings::database::{self, DatabaseSettings, ReadError};
 use super::settings::{ConnectionSettings, RestConfig, RestSettings, Surface};
 use crate::auth::ProjectKey;
-use crate::config::{ConfigError, RestEnv, Secret};
+use crate::config::{ConfigError, HttpSettings, RestEnv, Secret};
 use crate::error::chain;
 use crate::pg::connect::{ConnectError, Target};
 use crate::pg::pool::Pool;
@@ -194,6 +195,10 @@ impl Current {
 pub struct RestState {
     /// Connections as the login role.
     pub pool: Pool,
+    /// Where the OpenAPI document says that this is reached.
+    pub server: Server,
+    /// How large a body may be, and how slow.
+    pub http: HttpSettings,
     gate: Gate,
     surface: Surface,
     settings: Arc<LiveSettings>,
@@ -201,10 +206,20 @@ pub struct RestState {
 }
 
 impl RestState {
-    /// What requests share, over settings and a cache that are kept up to date elsewhere.
-    pub fn new(settings: Arc<LiveSettings>, pool: Pool, cache: SharedCache) -> Self {
+    /// What requests share, over settings and a cache that are kept up to date elsewhere. Prepared statements are
+    /// forgotten with the cache they were made by.
+    pub fn new(
+        settings: Arc<LiveSettings>,
+        pool: Pool,
+        cache: SharedCache,
+        server: Server,
+        http: HttpSettings,
+    ) -> Self {
+        drop(tokio::spawn(forget_statements(pool.clone(), cache.clone())));
         Self {
             pool,
+            server,
+            http,
             gate: settings.access.gate(),
             surface: settings.access.surface(),
             settings,
@@ -247,5 +262,20 @@ impl RestState {
     /// The query string as it is parsed: without the gateway's key.
     pub fn query<'a>(&self, query: &'a str) -> std::borrow::Cow<'a, str> {
         self.gate.query(query)
+    }
+}
+
+/// Follows a cache for as long as it lives.
+async fn forget_statements(pool: Pool, cache: SharedCache) {
+    let mut state = cache.subscribe();
+    let mut loads = state.borrow_and_update().loads;
+    // Its own hold would keep it alive.
+    drop(cache);
+    while state.changed().await.is_ok() {
+        let now = state.borrow_and_update().loads;
+        if now != loads {
+            loads = now;
+            pool.forget_statements();
+        }
     }
 }

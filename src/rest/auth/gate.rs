@@ -28,7 +28,7 @@ pub enum Gate {
 /// Why a request was turned away.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// Supabase's gateway has no key for it. Status 401, with the body of [`Refusal::gateway_body`].
+    /// Supabase's gateway has no key for it. Status 401, with the body of [`KeyRefusal::body`].
     #[error("no API key, or an invalid one")]
     Gateway(KeyRefusal),
     /// PostgREST's answer.

@@ -40,15 +40,18 @@ pub(super) fn relationship(
         .relationships_from(origin, schema)
         .map(|relationship| relationship.target().name.as_str())
         .collect();
-    let (score, found, wanted) = if names.is_empty() {
+    let (score, found, wanted) = if !names.is_empty() {
+        names.sort_unstable();
+        let (score, found) = nearest(&names, target, SIMILAR)?;
+        (score, found, target)
+    } else if cache.table(origin).is_some() {
+        // The relation is right, and nothing hangs on it.
+        return None;
+    } else {
         names = in_schema(cache.relationships.keys(), schema);
         names.sort_unstable();
         let (_, found) = nearest(&names, &origin.name, SIMILAR)?;
         (0.0, found, origin.name.as_str())
-    } else {
-        names.sort_unstable();
-        let (score, found) = nearest(&names, target, SIMILAR)?;
-        (score, found, target)
     };
     // The target is right, so the request's hint is wrong, and of that nothing is known.
     (score < 1.0).then(|| format!("Perhaps you meant '{found}' instead of '{wanted}'."))

@@ -58,6 +58,10 @@ impl Body<'_> {
                 out.push(") as ").push(ROWS);
             }
             (false, is_object) => {
+                if self.defaults && !is_object {
+                    self.write_elements(out);
+                    out.push(", lateral ");
+                }
                 out.push(match (self.defaults, is_object) {
                     (true, true) => "jsonb_to_record(",
                     (true, false) => "jsonb_to_recordset(",
@@ -75,19 +79,26 @@ impl Body<'_> {
     }
 
     fn write_source(&self, out: &mut Statement) {
-        if !self.defaults {
-            self.bind(out, "::json");
-        } else if self.is_object {
-            self.write_defaults(out);
-            out.push(" || ");
-            self.bind(out, "::jsonb");
-        } else {
-            out.push("(select jsonb_agg(");
-            self.write_defaults(out);
-            out.push(" || element) from jsonb_array_elements(");
-            self.bind(out, "::jsonb");
-            out.push(") as element)");
+        match (self.defaults, self.is_object) {
+            (false, _) => self.bind(out, "::json"),
+            (true, true) => {
+                self.write_defaults(out);
+                out.push(" || ");
+                self.bind(out, "::jsonb");
+            }
+            (true, false) => {
+                out.push("pgrst_elements.all_of_them");
+            }
         }
+    }
+
+    /// Appends the array's objects, each over the columns' defaults.
+    fn write_elements(&self, out: &mut Statement) {
+        out.push("(select jsonb_agg(");
+        self.write_defaults(out);
+        out.push(" || elem) as all_of_them from jsonb_array_elements(");
+        self.bind(out, "::jsonb");
+        out.push(") as elem) as pgrst_elements");
     }
 
     /// Appends an object of the columns' defaults, evaluated once for each place it stands in.

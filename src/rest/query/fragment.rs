@@ -70,7 +70,8 @@ fn json_path(out: &mut Statement, path: &[JsonStep]) {
             JsonStep::DoubleArrow(_) => "->>",
         });
         match step.operand() {
-            JsonOperand::Key(key) => out.bind_text(key).push("::text"),
+            // Left without a type, which the operator settles: `->` on text is then told as PostgREST tells it.
+            JsonOperand::Key(key) => out.bind_text(key),
             JsonOperand::Index(index) => out.bind_text(index).push("::int"),
         };
     }

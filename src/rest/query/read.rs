@@ -13,15 +13,21 @@ pub(super) fn select(out: &mut Statement, node: &ReadNode) {
 
 /// The same, with other rows of the node itself.
 pub(super) fn select_within(out: &mut Statement, node: &ReadNode, range: Range) {
+    select_below(out, node, range, false);
+}
+
+/// `spread_into_groups`: whether the columns are lifted to a node that groups by them.
+fn select_below(out: &mut Statement, node: &ReadNode, range: Range, spread_into_groups: bool) {
     let plan = &node.plan;
     let relation = qualifier(plan);
     let grouped = groups(plan);
+    let comparable = grouped || spread_into_groups;
     out.push("select ");
-    select_list(out, node, &relation, grouped);
+    select_list(out, node, &relation, comparable);
     from(out, plan);
     // The planner lists what is taken of each child in the children's order.
     for (taken, child) in plan.relation_select.iter().zip(&node.children) {
-        join(out, taken, child);
+        join(out, taken, child, comparable);
     }
     where_clause(out, node, &relation, |out, negated, embed| {
         let child = child(node, embed);
@@ -80,7 +86,7 @@ fn qualifier(plan: &ReadPlan) -> QualifiedName {
     }
 }
 
-fn select_list(out: &mut Statement, node: &ReadNode, relation: &QualifiedName, grouped: bool) {
+fn select_list(out: &mut Statement, node: &ReadNode, relation: &QualifiedName, comparable: bool) {
     let plan = &node.plan;
     let mut first = true;
     let mut comma = |out: &mut Statement| {
@@ -112,7 +118,7 @@ fn select_list(out: &mut Statement, node: &ReadNode, relation: &QualifiedName, g
                 ..
             } => {
                 comma(out);
-                embedded(out, aggregate_alias, *mode, grouped);
+                embedded(out, aggregate_alias, *mode, comparable);
                 alias(out, Some(name));
             }
             RelationSelect::Spread {
@@ -129,7 +135,7 @@ fn select_list(out: &mut Statement, node: &ReadNode, relation: &QualifiedName, g
 }
 
 /// Appends an embed's value. `json` keeps what was written; only grouping needs the equality that `jsonb` has.
-fn embedded(out: &mut Statement, aggregate_alias: &str, mode: EmbedMode, grouped: bool) {
+fn embedded(out: &mut Statement, aggregate_alias: &str, mode: EmbedMode, comparable: bool) {
     match mode {
         EmbedMode::Object => {
             out.push("row_to_json(").ident(aggregate_alias).push(".*)");
@@ -142,7 +148,7 @@ fn embedded(out: &mut Statement, aggregate_alias: &str, mode: EmbedMode, grouped
                 .push(", '[]')");
         }
     }
-    if grouped {
+    if comparable {
         out.push("::jsonb");
     }
 }
@@ -189,7 +195,7 @@ fn from(out: &mut Statement, plan: &ReadPlan) {
 }
 
 /// Appends the join of a child, a subquery for each row of its parent.
-fn join(out: &mut Statement, taken: &RelationSelect, child: &ReadNode) {
+fn join(out: &mut Statement, taken: &RelationSelect, child: &ReadNode, comparable: bool) {
     let inner = child.plan.join == Some(JoinType::Inner);
     out.push(if inner {
         " inner join lateral ("
@@ -222,7 +228,8 @@ fn join(out: &mut Statement, taken: &RelationSelect, child: &ReadNode) {
         select(out, child);
         out.push(") as ").ident(name);
     } else {
-        select(out, child);
+        let lifted = comparable && child.plan.spread.is_some();
+        select_below(out, child, child.plan.range, lifted);
     }
     out.push(") as ").ident(name).push(" on ");
     if inner && is_array(child) {

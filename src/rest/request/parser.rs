@@ -366,3 +366,6 @@ impl<'a> Parser<'a> {
         answer
     }
 }
+
+#[cfg(test)]
+mod tests;
