@@ -396,18 +396,26 @@ async fn round(lease: &Lease, transaction: &Transaction) -> Result<Replies, Fail
         .count_estimate
         .as_ref()
         .map(|explain| Step::of(lease, explain));
+    let steps = [
+        Some(&session),
+        pre_request.as_ref(),
+        Some(&main),
+        estimate.as_ref(),
+    ];
+    let is_new = steps.iter().flatten().any(|step| lease.is_new(&step.text));
     let check = transaction
         .checks_constraints()
         .then_some("set constraints all immediate");
 
-    let (begun, set, called, answered, estimated, (), checked, ended) = tokio::join!(
+    let (begun, set, called, answered, estimated, _kept, checked, ended) = tokio::join!(
         biased;
         client.batch_execute(opening.begin()),
         session.run(lease),
-        optional(pre_request.as_ref().map(|step| step.run(lease))),
+        // What is seldom is boxed, so that the rest stays small.
+        optional(pre_request.as_ref().map(|step| Box::pin(step.run(lease)))),
         main.run(lease),
-        optional(estimate.as_ref().map(|step| step.run(lease))),
-        keep(lease, [Some(&session), pre_request.as_ref(), Some(&main), estimate.as_ref()]),
+        optional(estimate.as_ref().map(|step| Box::pin(step.run(lease)))),
+        optional(is_new.then(|| Box::pin(keep(lease, steps)))),
         optional(check.map(|check| client.batch_execute(check))),
         optional(transaction.end().map(|end| client.batch_execute(end))),
     );
@@ -433,12 +441,6 @@ async fn round(lease: &Lease, transaction: &Transaction) -> Result<Replies, Fail
         let named = step.filter(|step| step.text.is_named());
         let stale = named.is_some() && is_stale(&error);
         if stale {
-            let steps = [
-                Some(&session),
-                pre_request.as_ref(),
-                Some(&main),
-                estimate.as_ref(),
-            ];
             for step in steps.into_iter().flatten() {
                 lease.forget_text(&step.text);
             }
@@ -522,10 +524,9 @@ impl CountRule {
     /// The number to tell, of the counted and the planner's.
     fn total(self, counted: Option<i64>, planned: Option<i64>) -> Option<i64> {
         match self {
-            Self::Counted => counted,
             Self::Planned => planned,
             Self::Estimated { max_rows } if counted > max_rows => Some(counted?.max(planned?)),
-            Self::Estimated { .. } => counted,
+            Self::Counted | Self::Estimated { .. } => counted,
         }
     }
 }
