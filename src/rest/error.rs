@@ -10,19 +10,19 @@ use std::sync::Arc;
 /// A failed request.
 #[derive(Debug, thiserror::Error)]
 pub enum RestError {
-    /// The request cannot be understood, or is not allowed. PGRST1xx.
+    /// The request cannot be understood, or is not allowed. `PGRST1xx`.
     #[error("the request was refused: {0}")]
     Request(#[from] RequestError),
-    /// It names what the schema cache does not have. PGRST2xx.
+    /// It names what the schema cache does not have. `PGRST2xx`.
     #[error("planning failed: {0}")]
     Plan(#[from] PlanError),
-    /// Who is asking cannot be told. PGRST3xx.
+    /// Who is asking cannot be told. `PGRST3xx`.
     #[error("authentication failed: {0}")]
     Jwt(#[from] JwtError),
     /// PostgreSQL refused a statement.
     #[error("the database refused a statement")]
     Database(Box<DatabaseError>),
-    /// No database, or no schema cache. PGRST0xx.
+    /// No database, or no schema cache. `PGRST0xx`.
     #[error("unavailable: {0}")]
     Unavailable(#[from] Unavailable),
     /// A fault of ours; the log has the text, the caller does not.
@@ -30,7 +30,7 @@ pub enum RestError {
     Internal(String),
 }
 
-/// PGRST1xx.
+/// `PGRST1xx`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{self:?}")]
 pub enum RequestError {
@@ -116,7 +116,7 @@ pub enum RequestError {
     MaxAffectedRpc,
 }
 
-/// PGRST2xx. Hints are found at planning, where the schema cache is.
+/// `PGRST2xx`. Hints are found at planning, where the schema cache is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{self:?}")]
 pub enum PlanError {
@@ -195,7 +195,7 @@ impl From<&Routine> for RoutineSignature {
     }
 }
 
-/// PGRST3xx.
+/// `PGRST3xx`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{self:?}")]
 pub enum JwtError {
@@ -214,7 +214,7 @@ pub enum JwtError {
     Claims(String),
 }
 
-/// PGRST0xx.
+/// `PGRST0xx`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{self:?}")]
 pub enum Unavailable {

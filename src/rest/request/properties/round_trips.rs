@@ -22,7 +22,8 @@ use crate::rest::error::RequestError;
 
 /// Any text as a part of a query string.
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+    text.bytes()
+        .fold(String::new(), |encoded, byte| format!("{encoded}%{byte:02x}"))
 }
 
 /// A name or value in quotes.
@@ -358,12 +359,12 @@ fn media_type() -> impl Strategy<Value = MediaType> {
         ],
         0..=5,
     );
-    let plan = (plain(), any::<bool>(), options).prop_map(|(target, json, options)| MediaType::Plan {
+    let explained = (plain(), any::<bool>(), options).prop_map(|(target, json, options)| MediaType::Plan {
         target: Box::new(target),
         format: if json { PlanFormat::Json } else { PlanFormat::Text },
         options,
     });
-    prop_oneof![plain(), plan]
+    prop_oneof![plain(), explained]
 }
 
 fn preferences() -> impl Strategy<Value = Preferences> {
