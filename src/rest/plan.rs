@@ -2,14 +2,30 @@
 //!
 //! A plan holds no SQL text but names out of the schema cache, and request values that [`super::query`] will bind.
 
+mod aggregate;
+mod build;
 pub mod call;
+mod conditions;
+mod embed;
+mod media;
 pub mod mutate;
+mod negotiate;
 pub mod read;
+mod resolve;
+mod returning;
+mod routine;
+mod select_list;
+mod sketch;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod tree;
 
 use crate::rest::request::MediaType;
 use crate::schema_cache::{QualifiedName, Routine};
 use std::sync::Arc;
 
+pub use self::build::build;
 pub use self::call::{Argument, Arguments, CallParameters, CallPlan};
 pub use self::mutate::MutatePlan;
 pub use self::read::{
@@ -98,7 +114,7 @@ pub enum Handler {
     },
     /// CSV with a header line.
     Csv,
-    /// A GeoJSON feature collection.
+    /// A `GeoJSON` feature collection.
     GeoJson,
     /// An aggregate or function of the database.
     Custom {

@@ -3,7 +3,9 @@
 use super::QualifiedName;
 
 /// A path from the rows of one relation to those of another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// The order of variants and fields is the order in which an ambiguous embed lists its candidates.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Relationship {
     /// By foreign key.
     ForeignKey {
@@ -50,6 +52,14 @@ impl Relationship {
         }
     }
 
+    /// The schema in which a request finds it: the target's, or the computing function's.
+    pub fn schema(&self) -> &str {
+        match self {
+            Self::ForeignKey { target, .. } => &target.schema,
+            Self::Computed { function, .. } => &function.schema,
+        }
+    }
+
     /// Whether both ends are the same relation.
     pub fn is_self(&self) -> bool {
         match self {
@@ -75,7 +85,7 @@ impl Relationship {
 pub type ColumnPairs = Vec<(String, String)>;
 
 /// How many rows stand on either side of a relationship.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cardinality {
     /// The target holds the foreign key.
     OneToMany {
@@ -105,7 +115,7 @@ pub enum Cardinality {
 }
 
 /// The relation between the two sides of a many-to-many relationship.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Junction {
     /// The junction.
     pub table: QualifiedName,

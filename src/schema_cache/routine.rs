@@ -19,12 +19,13 @@ pub struct Routine {
     pub is_variadic: bool,
     /// `default_transaction_isolation` of its `SET` clause, lower case: `serializable`, `repeatable read`.
     pub isolation: Option<String>,
-    /// Other settings of its `SET` clause that are applied to the whole transaction (`db-hoisted-tx-settings`).
+    /// Other settings of its `SET` clause that are applied to the whole transaction (`db-hoisted-tx-settings`), the
+    /// isolation left out.
     pub settings: Vec<(String, String)>,
 }
 
 /// A parameter of a [`Routine`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Parameter {
     /// Its name; empty when it has none.
     pub name: String,

@@ -4,6 +4,10 @@ use super::QualifiedName;
 
 /// A table, view, materialized view, foreign or partitioned table.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent of each other, as the catalog tells them"
+)]
 pub struct Table {
     /// Schema and name.
     pub name: QualifiedName,
@@ -17,7 +21,8 @@ pub struct Table {
     pub updatable: bool,
     /// Whether rows can be deleted, whoever asks.
     pub deletable: bool,
-    /// Primary key columns in the key's order; for views, those found through their definition.
+    /// Primary key columns, sorted by name, as `Location` and PUT have them; for views those found through their
+    /// definition, in the key's order.
     pub primary_key: Vec<String>,
     /// Columns in the table's order.
     pub columns: Vec<Column>,

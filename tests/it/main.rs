@@ -22,6 +22,7 @@ mod migrations;
 mod onboarding;
 mod openapi;
 mod pages;
+mod rest;
 mod roles;
 mod row_security;
 mod rules;

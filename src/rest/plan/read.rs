@@ -67,16 +67,26 @@ pub struct PlannedField {
     pub to_json: bool,
     /// Whether full text search needs `to_tsvector` first.
     pub to_tsvector: Option<ToTsVector>,
-    /// The declared type; empty when unknown.
+    /// The declared type; empty when unknown, and in select lists and orders, where nothing depends on it.
     pub nominal_type: String,
-    /// The type below domains; empty when unknown.
+    /// The type below domains; empty as above.
     pub base_type: String,
     /// A cast of the database's between the wire and the type, ready to be written into SQL.
     pub transform: Option<String>,
-    /// The default's expression.
+    /// The default's expression; only for what a payload writes.
     pub default: Option<String>,
     /// The row as a whole, which `count()` of a spread counts.
     pub full_row: bool,
+}
+
+impl PlannedField {
+    /// The type as which a payload's value is read: JSON where a cast of the database's takes it from there.
+    pub fn payload_type(&self) -> &str {
+        match self.transform {
+            Some(_) => "json",
+            None => &self.nominal_type,
+        }
+    }
 }
 
 /// A conversion for full text search.
@@ -102,6 +112,7 @@ pub struct SelectField {
 }
 
 /// Conditions.
+#[expect(clippy::large_enum_variant, reason = "most are filters")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogicPlan {
     /// Several, joined.
