@@ -136,16 +136,24 @@ pub(super) fn select_nodes() -> impl Strategy<Value = Vec<SelectNode>> {
     ]));
     let alias = || proptest::option::of(name());
     let column = (field(), aggregate, cast(), cast(), alias()).prop_map(
-        |(field, aggregate, aggregate_cast, cast, alias)| SelectNode {
-            item: SelectItem::Field {
-                field,
-                // Two casts without an aggregate between them cannot be told apart from a wrong one.
-                aggregate_cast: aggregate_cast.filter(|_| aggregate.is_some()),
-                aggregate,
-                cast,
-                alias,
-            },
-            children: vec![],
+        |(mut field, aggregate, aggregate_cast, cast, alias)| {
+            // An index is told from a key by what follows it, and `)` does not tell.
+            if aggregate.is_none() && cast.is_none() {
+                field
+                    .path
+                    .push(JsonStep::Arrow(JsonOperand::Key("key".to_owned())));
+            }
+            SelectNode {
+                item: SelectItem::Field {
+                    field,
+                    // Two casts without an aggregate between them cannot be told apart from a wrong one.
+                    aggregate_cast: aggregate_cast.filter(|_| aggregate.is_some()),
+                    aggregate,
+                    cast,
+                    alias,
+                },
+                children: vec![],
+            }
         },
     );
     let node = column.prop_recursive(3, 12, 3, move |inner| {
@@ -204,7 +212,6 @@ pub(super) fn write_select(nodes: &[SelectNode]) -> String {
                 cast: own_cast,
                 alias: own_alias,
             } => {
-                // An index before `)` is read as a key; a cast keeps them apart.
                 let own_cast = cast(own_cast);
                 let aggregate =
                     aggregate.map_or_else(String::new, |aggregate| format!(".{}()", aggregate.name()));
@@ -238,22 +245,6 @@ pub(super) fn write_select(nodes: &[SelectNode]) -> String {
         })
         .collect();
     nodes.join(",")
-}
-
-/// Whether a column ends in an index right before a parenthesis.
-pub(super) fn has_index_before_parenthesis(nodes: &[SelectNode], nested: bool) -> bool {
-    nodes.iter().enumerate().any(|(i, node)| match &node.item {
-        SelectItem::Field {
-            field,
-            aggregate: None,
-            cast: None,
-            ..
-        } => {
-            let is_index = |step: &JsonStep| matches!(step.operand(), JsonOperand::Index(_));
-            nested && i + 1 == nodes.len() && field.path.last().is_some_and(is_index)
-        }
-        _ => has_index_before_parenthesis(&node.children, true),
-    })
 }
 
 pub(super) fn order_terms() -> impl Strategy<Value = Vec<OrderTerm>> {
