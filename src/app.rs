@@ -246,8 +246,15 @@ async fn rest_state(
     reloader.follow_signals().map_err(AppError::Signals)?;
     let url = format!("{}{REST}", settings.public_url());
     let server = Server::from_uri(&url).unwrap_or_else(|| Server::listening(settings.listen, REST));
-    let (pool, cache) = (database.pool.clone(), reloader.cache().clone());
-    let rest = RestState::new(live, pool, cache, server, settings.http.clone());
+    let (pool, cache) = (database.rest.clone(), reloader.cache().clone());
+    let rest = RestState::new(
+        live,
+        pool,
+        database.pool.clone(),
+        cache,
+        server,
+        settings.http.clone(),
+    );
     reloader.cache().settled().await;
     Ok((Arc::new(rest), reloader))
 }

@@ -10,6 +10,7 @@ use crate::pg::login::{self, LoginError};
 use crate::pg::migrate::{self, MigrateError};
 use crate::pg::pool::{Pool, PoolError, PoolSettings, Statements};
 use crate::pg::server::{EmbeddedOptions, EmbeddedServer, ServerError};
+use crate::pg::wire::{self, LeaseError};
 
 /// Why the database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum DatabaseError {
     /// The pool could not be built.
     #[error(transparent)]
     Pool(#[from] PoolError),
+    /// That of `/rest/v1` could not be built.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
     /// The embedded database's own secret could not be kept.
     #[error("keeping the JWT secret in {path}: {source}")]
     Secret {
@@ -54,6 +58,8 @@ pub enum DatabaseError {
 pub struct Database {
     /// Connections as the login role.
     pub pool: Pool,
+    /// Those of `/rest/v1`.
+    pub rest: wire::Pool,
     /// The owner's connection.
     pub owner: Target,
     /// The login role's.
@@ -78,7 +84,8 @@ impl Database {
         }
         let login = login(&owner, &settings.database).await?;
         Ok(Self {
-            pool: pool(&login, &settings.database)?,
+            pool: Pool::new(&login, pool_settings(&settings.database))?,
+            rest: wire::Pool::new(&login, pool_settings(&settings.database))?,
             owner,
             login,
             jwt_secret,
@@ -89,6 +96,7 @@ impl Database {
     /// Closes the pool and stops an embedded server.
     pub async fn close(self) {
         self.pool.close();
+        self.rest.close();
         if let Some(server) = self.embedded {
             server.stop().await;
         }
@@ -140,19 +148,18 @@ async fn login(owner: &Target, settings: &DatabaseSettings) -> Result<Target, Da
     }
 }
 
-/// The pool of the login role that requests run as.
-fn pool(login: &Target, settings: &DatabaseSettings) -> Result<Pool, DatabaseError> {
+/// The pools of the login role that requests run as.
+fn pool_settings(settings: &DatabaseSettings) -> PoolSettings {
     let statements = if settings.transaction_pooler {
         Statements::Unnamed
     } else {
         Statements::Prepared
     };
-    let pool_settings = PoolSettings {
+    PoolSettings {
         max_size: settings.pool_size,
         wait_timeout: settings.pool_timeout,
         statements,
-    };
-    Ok(Pool::new(login, pool_settings)?)
+    }
 }
 
 /// The configured secret; with the embedded database, else the one kept beside it.

@@ -151,7 +151,7 @@ async fn describe(
         return Err(refuse_description());
     }
     let opening = Opening::of(plan, request, settings, identity);
-    let reading = Reading::begin(&state.pool, &opening).await?;
+    let reading = Reading::begin(&state.describing, &opening).await?;
     let access = Access::query(reading.client(), schema, settings.openapi_mode).await;
     let access = reading.finish(access).await?;
     let document = openapi::document(cache, &access, settings, schema, &state.server);

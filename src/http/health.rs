@@ -24,7 +24,7 @@ pub fn live() -> Json<serde_json::Value> {
 /// its latest reload, else 503.
 #[handler]
 pub async fn ready(rest: Data<&Arc<RestState>>) -> Response {
-    match tokio::time::timeout(PATIENCE, rest.pool.query("select 1", &[])).await {
+    match tokio::time::timeout(PATIENCE, rest.pool.ping()).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => return no_database(&chain(&error)),
         Err(_elapsed) => return no_database("the database did not answer in time"),

@@ -99,6 +99,21 @@ impl Pool {
         }
     }
 
+    /// Tells whether a connection answers.
+    pub async fn ping(&self) -> Result<(), LeaseError> {
+        let mut lease = self.get().await?;
+        let answer = lease.run::<Nothing>(&[Step::command("select 1")]).await;
+        lease.done();
+        let answer = answer.and_then(|replies| match replies.refused {
+            Some((_, refusal)) => Err(WireError::Refused(refusal)),
+            None => Ok(()),
+        });
+        answer.map_err(|source| LeaseError::Open {
+            place: self.place.to_string(),
+            source,
+        })
+    }
+
     /// Sets how many prepared statements each connection keeps; 200 at first.
     pub fn keep_statements(&self, capacity: usize) {
         self.keeping.capacity.store(capacity, Ordering::Relaxed);

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::TryStreamExt as _;
+use tokio_postgres::Client;
+
 use super::*;
 use crate::pg::pool::{PoolSettings, Statements};
 use crate::pg::test_cluster;
 use crate::rest::error::{DatabaseError, RequestError, Unavailable};
 use crate::rest::plan::Handler;
-use crate::rest::query::Value;
 
 const SCHEMA: &str = "
     create table notes (id int primary key, text text);
@@ -56,6 +58,22 @@ impl Fixture {
         text(self.run(transaction).await.unwrap().body).await.unwrap()
     }
 
+    /// Runs a statement on the pool's connection, outside any request, and reads a text.
+    async fn outside(&self, sql: &str) -> String {
+        let mut lease = self.pool.get().await.unwrap();
+        let step = Step {
+            wanted: true,
+            ..Step::<Value>::command(sql)
+        };
+        let replies = lease.run(&[step]).await.unwrap();
+        assert_eq!(replies.refused, None);
+        lease.done();
+        let row = replies.rows(0).next();
+        row.map_or(String::new(), |row| {
+            crate::pg::wire::row::text(row.bytes(0).unwrap().unwrap()).unwrap()
+        })
+    }
+
     async fn count(&self, table: &str) -> i64 {
         let sql = format!("select count(*) from {table}");
         self.owner.query_one(&sql, &[]).await.unwrap().get(0)
@@ -91,10 +109,17 @@ fn answer(rows: &str) -> String {
 }
 
 fn opening(role: &str, read_only: bool) -> Opening {
-    let session = "select set_config('role', $1, true), set_config('request.jwt.claims', $2, true)";
+    let forbid = if read_only {
+        "set_config('transaction_read_only', 'on', true), "
+    } else {
+        ""
+    };
+    let session =
+        format!("select {forbid}set_config('role', $1, true), set_config('request.jwt.claims', $2, true)");
     Opening {
         isolation: None,
         read_only,
+        role: role.to_owned(),
         session: statement(session, &[role, &format!("{{\"role\":\"{role}\"}}")]),
         pre_request: None,
         authenticated: role != "anon",
@@ -163,13 +188,8 @@ async fn a_request_runs_as_its_role_and_the_next_one_does_not() {
         second.contains(r#""who":"anon""#) && !second.contains("authenticated"),
         "{second}"
     );
-    let lease = fixture.pool.get().await.unwrap();
-    let outside = lease.client().query_one(
-        "select current_user::text, current_setting('request.jwt.claims')",
-        &[],
-    );
-    let row = outside.await.unwrap();
-    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("postgres", ""));
+    let outside = "select current_user::text || current_setting('request.jwt.claims')";
+    assert_eq!(fixture.outside(outside).await, "postgres");
 }
 
 #[tokio::test]
@@ -250,7 +270,7 @@ async fn the_first_error_is_told() {
 async fn a_read_cannot_write_and_a_write_has_its_isolation() {
     let fixture = Fixture::new().await;
     let mut forbidden = insert("notes", "1");
-    forbidden.opening.read_only = true;
+    forbidden.opening = opening("authenticated", true);
     assert_eq!(refused(fixture.run(forbidden).await).code, "25006");
     let isolation = "select current_setting('transaction_isolation') as i";
     for (level, expected) in [
@@ -375,14 +395,11 @@ async fn the_number_of_prepared_statements_is_bounded() {
     for n in 0..40 {
         fixture.run(read(&format!("select {n} as a"))).await.unwrap();
     }
-    let lease = fixture.pool.get().await.unwrap();
-    let kept = lease
-        .client()
-        .query_one("select count(*) from pg_prepared_statements", &[])
-        .await
-        .unwrap();
-    // This very statement is one more.
-    assert_eq!(kept.get::<_, i64>(0), 11);
+    let kept = fixture
+        .outside("select count(*)::text from pg_prepared_statements")
+        .await;
+    // This very statement is one more; what it displaces is closed after it.
+    assert_eq!(kept, "11");
 }
 
 #[tokio::test]
@@ -405,9 +422,7 @@ async fn a_statement_out_of_date_is_sent_again_and_writes_once() {
     assert_eq!(fixture.text(write()).await, "1");
     assert_eq!(fixture.count("calls").await, 3);
     // A server, or a pooler, that forgot all names.
-    let lease = fixture.pool.get().await.unwrap();
-    lease.client().batch_execute("deallocate all").await.unwrap();
-    lease.done();
+    fixture.outside("deallocate all").await;
     assert_eq!(fixture.text(write()).await, "1");
     assert_eq!(fixture.count("calls").await, 4);
 }

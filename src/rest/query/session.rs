@@ -11,9 +11,14 @@ use crate::schema_cache::name::write_ident;
 
 /// One `select` that sets everything for the transaction. Settings of the role come before the role itself, so that a
 /// `grant set on parameter` to the login role is enough for them.
+///
+/// A read forbids writes first, so that it needs no BEGIN for that.
 pub fn session(plan: &Plan, request: &Request, settings: &RestSettings, identity: &Identity) -> Statement {
     let mut out = Statement::default();
     out.push("select ");
+    if plan.is_read_only() {
+        out.push("set_config('transaction_read_only', 'on', true), ");
+    }
     constant(&mut out, "search_path", search_path(&request.schema, settings));
     for (name, value) in identity.role_settings.iter() {
         named(&mut out, name, value);
