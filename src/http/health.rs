@@ -25,7 +25,7 @@ pub fn live() -> Json<serde_json::Value> {
 #[handler]
 pub async fn ready(rest: Data<&Arc<RestState>>) -> Response {
     match tokio::time::timeout(PATIENCE, rest.pool.ping()).await {
-        Ok(Ok(_)) => {}
+        Ok(Ok(())) => {}
         Ok(Err(error)) => return no_database(&chain(&error)),
         Err(_elapsed) => return no_database("the database did not answer in time"),
     }

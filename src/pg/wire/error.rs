@@ -34,7 +34,7 @@ pub enum WireError {
     Encode(#[source] io::Error),
 }
 
-/// The server's word on a failure, as its ErrorResponse has it.
+/// The server's word on a failure, as its `ErrorResponse` has it.
 /// <https://www.postgresql.org/docs/current/protocol-error-fields.html>
 #[derive(Debug, Default, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{severity}: {message} ({code})")]

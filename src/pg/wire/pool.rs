@@ -60,15 +60,8 @@ impl Pool {
             names: settings.statements == Statements::Prepared,
             keeping: Arc::clone(&keeping),
         };
-        let connections = managed::Pool::builder(opener)
-            .max_size(settings.max_size)
-            .wait_timeout(Some(settings.wait_timeout))
-            .create_timeout(Some(OPEN_TIMEOUT))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .expect("a pool with a runtime can be built");
         Ok(Self {
-            connections,
+            connections: build(opener, settings),
             keeping,
             place: target.to_string().into(),
             wait_timeout: settings.wait_timeout,
@@ -144,6 +137,16 @@ impl Pool {
     }
 }
 
+fn build(opener: Opener, settings: PoolSettings) -> managed::Pool<Opener> {
+    managed::Pool::builder(opener)
+        .max_size(settings.max_size)
+        .wait_timeout(Some(settings.wait_timeout))
+        .create_timeout(Some(OPEN_TIMEOUT))
+        .runtime(Runtime::Tokio1)
+        .build()
+        .expect("a pool with a runtime can be built")
+}
+
 /// Opens connections, and has those replaced that are of no more use.
 struct Opener {
     config: Arc<Config>,
@@ -210,6 +213,10 @@ pub struct Lease {
 impl Lease {
     /// Reaches the connection.
     pub fn wire(&mut self) -> &mut Wire {
+        self.leased()
+    }
+
+    fn leased(&mut self) -> &mut Wire {
         self.object
             .as_mut()
             .expect("a lease has its connection until it ends")

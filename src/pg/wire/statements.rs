@@ -4,8 +4,10 @@
 //! role than the last time, so that roles that take turns would have every statement planned each time.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 
 /// The names of a result's columns.
 pub(super) type Columns = Arc<[Box<str>]>;
@@ -45,7 +47,7 @@ impl Statements {
     pub(super) fn new() -> Self {
         Self {
             entries: HashMap::new(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             uses: 0,
             named: 0,
             closing: Vec::new(),

@@ -9,10 +9,15 @@ use crate::rest::request::Request;
 use crate::rest::settings::RestSettings;
 use crate::schema_cache::name::write_ident;
 
+/// `FUNC_MAX_ARGS`: PostgreSQL's bound on the arguments of a function.
+const ARGUMENTS: usize = 100;
+
 /// One `select` that sets everything for the transaction. Settings of the role come before the role itself, so that a
 /// `grant set on parameter` to the login role is enough for them.
 ///
-/// A read forbids writes first, so that it needs no BEGIN for that.
+/// A read forbids writes first, so that it needs no BEGIN for that. `num_nulls` takes the values in their order and
+/// answers with one number in place of them all, which nobody wants to have sent back; it takes no more than
+/// [`ARGUMENTS`] of them.
 pub fn session(plan: &Plan, request: &Request, settings: &RestSettings, identity: &Identity) -> Statement {
     let mut out = Statement::default();
     out.push("select ");
@@ -39,6 +44,10 @@ pub fn session(plan: &Plan, request: &Request, settings: &RestSettings, identity
     }
     for (name, value) in &settings.app_settings {
         named(&mut out, name, value);
+    }
+    if out.values.len() < ARGUMENTS {
+        out.sql.insert_str("select ".len(), "num_nulls(");
+        out.push(")");
     }
     out
 }
