@@ -43,6 +43,7 @@ pub mod functions;
 pub mod gateway;
 pub mod http;
 pub mod idempotency;
+pub mod metrics;
 pub mod onboarding;
 pub mod pg;
 pub mod telemetry;

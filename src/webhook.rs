@@ -7,6 +7,13 @@
 pub mod backoff;
 mod delivery;
 pub mod dispatch;
+mod flight;
+pub mod payload;
 mod queue;
+mod recorder;
+pub mod signature;
+mod verdict;
+mod wake;
+mod worker;
 
 pub use dispatch::Dispatcher;

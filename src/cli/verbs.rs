@@ -146,9 +146,9 @@ pub(super) async fn migrate(flags: Flags) -> Result<(), VerbError> {
 pub(super) async fn dispatch(flags: Flags) -> Result<(), VerbError> {
     let settings = begin(&flags)?;
     let database = database::Database::open(&settings).await?;
-    let batch = settings.webhook.batch;
+    let (batch, budget) = (settings.webhook.batch, settings.webhook.budget);
     let state = AppState::new(settings, database.pool.clone(), &database.jwt_secret);
-    let report = state.dispatcher.run_batch(batch).await;
+    let report = state.dispatcher.run(batch, budget).await;
     database.close().await;
     let report: Report = report?;
     let body = json!({

@@ -10,6 +10,7 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 use futures_util::{StreamExt as _, stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::JoinHandle,
 };
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, config};
@@ -173,6 +174,21 @@ impl Target {
         }
     }
 
+    /// As [`Target::connect`], and hands on the payload of every notification that the connection hears. The receiver
+    /// ends with the connection.
+    pub async fn connect_and_listen(&self) -> Result<(Client, UnboundedReceiver<String>), ConnectError> {
+        let (notes, receiver) = mpsc::unbounded_channel();
+        let tls = self.connector()?;
+        match tokio::time::timeout(OPEN_TIMEOUT, self.config.connect(tls)).await {
+            Ok(Ok((client, connection))) => {
+                drive(connection, Some(notes));
+                Ok((client, receiver))
+            }
+            Ok(Err(source)) => Err(self.refused(source)),
+            Err(_elapsed) => Err(self.silent()),
+        }
+    }
+
     /// Reads the roots and builds the connector, which a pool does once.
     pub(super) fn connector(&self) -> Result<MakeRustlsConnect, TlsError> {
         tls::connector(self.ssl_mode, &self.roots, self.is_direct())
@@ -184,7 +200,7 @@ impl Target {
         tls: MakeRustlsConnect,
     ) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
         let (client, connection) = self.config.connect(tls).await?;
-        Ok((client, drive(connection)))
+        Ok((client, drive(connection, None)))
     }
 
     /// Says where it was that opening failed.
@@ -301,7 +317,7 @@ fn rename(settings: &mut Settings, from: &str, to: &str) {
 }
 
 /// Runs a connection until its client is gone. Notices go to `debug`: migrations are full of them.
-fn drive<S, T>(mut connection: Connection<S, T>) -> JoinHandle<()>
+fn drive<S, T>(mut connection: Connection<S, T>, notes: Option<UnboundedSender<String>>) -> JoinHandle<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -316,6 +332,12 @@ where
                         "database notice: {}",
                         notice.message()
                     );
+                }
+                Ok(AsyncMessage::Notification(note)) => {
+                    if let Some(notes) = &notes {
+                        // Nobody may be listening any more.
+                        drop(notes.send(note.payload().to_owned()));
+                    }
                 }
                 Ok(_) => {}
                 Err(error) => {

@@ -170,6 +170,12 @@ impl Pool {
         lease.settle(count)
     }
 
+    /// Where this pool's connections go, for one outside of it. `None` behind a transaction pooler, where a connection has
+    /// no session of its own: nothing to listen on, no lock to hold.
+    pub fn session_target(&self) -> Option<&Target> {
+        (self.settings.statements == Statements::Prepared).then_some(&self.opener.target)
+    }
+
     /// Counts connections, for metrics and health.
     pub fn status(&self) -> Status {
         self.connections.status()

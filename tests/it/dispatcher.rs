@@ -62,10 +62,11 @@ async fn only_error(app: &TestApp) -> String {
     error
 }
 
-/// Makes every entry that waits for its next attempt due at once.
+/// Makes every entry that waits for its next attempt due at once, and every endpoint that waits for a probe.
 async fn make_due(app: &TestApp) {
-    let sql = "update ticket_webhook_queue set next_attempt_at = now() where status = 'failed'";
-    app.db.execute(sql, &[]).await.unwrap();
+    let sql = "update ticket_webhook_queue set next_attempt_at = now() where status = 'failed';
+               update dropwire.webhook_endpoints set next_probe_at = now() where state <> 'open'";
+    app.db.batch_execute(sql).await.unwrap();
 }
 
 /// Waits until so many entries are delivered.

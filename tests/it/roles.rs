@@ -65,7 +65,7 @@ async fn the_login_role_itself_reads_and_writes_no_table() {
     let sql = TestSql::start().await;
     let login = sql.login().await;
     let tables = tables(&sql).await;
-    assert_eq!(tables.len(), 22);
+    assert_eq!(tables.len(), 23);
     for table in tables {
         for statement in [format!("select from {table}"), format!("delete from {table}")] {
             assert_eq!(
@@ -148,14 +148,17 @@ async fn service_role_calls_what_the_server_calls_and_sees_every_row() {
     let names = [
         "begin_onboarding",
         "claim_webhooks",
-        "complete_webhook",
         "create_ticket_from_telegram",
         "create_ticket_from_telegram_once",
-        "fail_webhook",
         "find_onboarding",
+        "prune_webhooks",
+        "raise_webhook_floors",
         "receive_onboarding",
+        "record_webhooks",
         "release_webhooks",
+        "run_due_work",
         "settle_onboarding",
+        "webhook_gauges",
     ];
     assert_eq!(
         sql.rows(callable).await,
@@ -286,6 +289,7 @@ async fn a_caller_s_types_and_operators_do_not_run_with_the_owner_s_rights() {
         "create_ticket_from_telegram",
         "generate_ticket_number",
         "ticket_created",
+        "webhook_queued",
     ];
     assert_eq!(
         sql.rows(unpinned).await,

@@ -12,6 +12,7 @@ use crate::support::app::user_token;
 use crate::support::sink::{Gate, Reply};
 use crate::support::{Sink, TestApp};
 
+const CLAIM_ARGUMENTS: &str = "int, interval, uuid, uuid, uuid[], jsonb, int";
 const ROUTE: &str = "ticket-activity-webhook";
 /// Long enough for a held answer.
 const PATIENT: (&str, &str) = ("TICKET_ACTIVITY_WEBHOOK_TIMEOUT_MS", "30000");
@@ -189,7 +190,7 @@ async fn an_unreadable_queue_is_answered_500() {
     let (app, _sink) = start(&[]).await;
     ticket(&app, 0).await;
     let rename =
-        |from: &str, to: &str| format!("alter function dropwire.{from}(int, interval, uuid) rename to {to}");
+        |from: &str, to: &str| format!("alter function dropwire.{from}({CLAIM_ARGUMENTS}) rename to {to}");
     app.db
         .batch_execute(&rename("claim_webhooks", "hidden"))
         .await
@@ -217,8 +218,8 @@ async fn a_queue_that_becomes_unreadable_does_not_break_off_what_is_under_way() 
     let running = Arc::clone(&app);
     let run = tokio::spawn(async move { running.drain().await });
     sink.wait_for(2).await;
-    let hide = "alter function dropwire.claim_webhooks(int, interval, uuid) rename to hidden";
-    app.db.batch_execute(hide).await.unwrap();
+    let hide = format!("alter function dropwire.claim_webhooks({CLAIM_ARGUMENTS}) rename to hidden");
+    app.db.batch_execute(&hide).await.unwrap();
     gates[0].open();
     wait_delivered(&app, 1).await;
     gates[1].open();
