@@ -19,7 +19,7 @@ use crate::http::trace::trace;
 use crate::onboarding::Onboarding;
 use crate::pg::pool::Pool;
 use crate::webhook::Dispatcher;
-use crate::{dev, functions};
+use crate::{dev, functions, metrics};
 
 /// How long requests and deliveries under way may take to finish at shutdown.
 const GRACE: Duration = Duration::from_secs(8);
@@ -76,6 +76,7 @@ pub fn routes(state: &AppState, inbox: Option<Inbox>) -> impl Endpoint + 'static
     let mut routes = Route::new()
         .at("/live", poem::get(health::live))
         .at("/ready", poem::get(health::ready))
+        .at("/metrics", poem::get(metrics::page))
         .nest("/functions/v1", functions::endpoint(state.clone()))
         .nest("/docs", service.swagger_ui())
         .at(
@@ -124,6 +125,7 @@ pub struct App {
 impl App {
     /// Opens the database, binds the address, starts serving and, unless switched off, the built-in dispatcher.
     pub async fn start(mut settings: Settings, inbox: Option<Inbox>) -> Result<Self, AppError> {
+        metrics::init();
         let address = settings.listen;
         // Bound first: a second server on the address fails before it touches anything.
         let limits = Limits {
@@ -153,7 +155,9 @@ impl App {
         });
         let worker = state.settings.webhook.poll.map(|poll| {
             let dispatcher = state.dispatcher.clone();
-            tokio::spawn(async move { dispatcher.run_forever(poll).await })
+            tokio::spawn(async move {
+                tokio::join!(dispatcher.run_forever(poll), dispatcher.keep_house());
+            })
         });
         Ok(Self {
             address: state.settings.listen,

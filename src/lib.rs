@@ -16,6 +16,7 @@
 //! | [`webhook`] | The outbox: claim, deliver, record, follow the ticket's chain |
 //! | [`egress`] | The one HTTP client that leaves the house |
 //! | [`database`] | Opening the database: embedded or given, migrated, with a login role |
+//! | [`metrics`] | `/metrics` |
 //! | [`pg`] | Connections, the pool, migrations, the embedded server |
 //!
 //! What must hold whoever writes a row is in `sql/`: tables, triggers, rules, queue.

@@ -8,6 +8,7 @@ pub mod backoff;
 mod delivery;
 pub mod dispatch;
 mod flight;
+mod housekeeping;
 pub mod payload;
 mod queue;
 mod recorder;

@@ -154,6 +154,11 @@ impl Dispatcher {
         admitted.is_ok().then(|| Admission(self.clone()))
     }
 
+    /// How many entries are under way in this process.
+    pub fn in_flight(&self) -> usize {
+        self.0.flight.len()
+    }
+
     /// One batch, or, with a budget, batch after batch until nothing is due or the time is up.
     pub async fn run(&self, batch: usize, budget: Option<Duration>) -> Result<Report, PoolError> {
         let began = Instant::now();
@@ -306,7 +311,7 @@ impl Dispatcher {
             _ => delay_after(claim.attempt, cap),
         };
         let delay = jittered(delay, chance()).max(outcome.pause.unwrap_or_default());
-        crate::metrics::count_attempt(&outcome.status, outcome.class, took);
+        crate::metrics::count_attempt(outcome.status, outcome.class, took);
         log(claim, &outcome, delay);
         let finished = Finished {
             claim: claim.clone(),

@@ -17,6 +17,7 @@ const RECORD: &str = include_str!("../../sql/queue/record.sql");
 const RELEASE: &str = include_str!("../../sql/queue/release.sql");
 const RAISE_FLOORS: &str = include_str!("../../sql/queue/raise_floors.sql");
 
+const PRUNE: &str = include_str!("../../sql/queue/prune.sql");
 const RUN_DUE_RULES: &str = include_str!("../../sql/queue/run_due_rules.sql");
 
 /// Most rules of one pass.
@@ -201,6 +202,12 @@ impl Queue {
         {
             tracing::warn!(error = chain(&error), "running due rules failed");
         }
+    }
+
+    /// Removes some of what is delivered and older than `keep`; answers 0 when there is none left.
+    pub async fn prune(&self, keep: Duration) -> Result<i64, PoolError> {
+        let params: [Param<'_>; 1] = [(&keep.as_secs_f64(), Type::FLOAT8)];
+        Ok(self.pool.query_one(PRUNE, &params).await?.get(0))
     }
 
     /// Keeps claims quick while an old snapshot is open; answers how many endpoints need it.

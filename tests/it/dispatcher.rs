@@ -1,6 +1,8 @@
 //! The dispatcher: the route that cron calls, what is sent, what answers mean, and the order of it all.
 
 mod concurrency;
+mod endpoint;
+mod operators;
 mod order;
 mod payload;
 mod receiver;
