@@ -132,6 +132,8 @@ pub struct WebhookSettings {
     pub batch: usize,
     /// Time for one attempt, from resolution to the end of the answer.
     pub timeout: Duration,
+    /// How much longer than an attempt a claim lasts: room for the database calls around it.
+    pub lease_margin: Duration,
     /// Cap of the exponential backoff.
     pub max_backoff: Duration,
     /// How long a call of the dispatcher route goes on, batch after batch; `None` is one batch.
@@ -294,6 +296,7 @@ impl WebhookSettings {
         Ok(Self {
             batch: env.count("TICKET_ACTIVITY_WEBHOOK_BATCH", DEFAULT_BATCH, 1..=10_000)?,
             timeout: env.millis("TICKET_ACTIVITY_WEBHOOK_TIMEOUT_MS", 10_000, 1..=600_000)?,
+            lease_margin: env.millis("DROPWIRE_WEBHOOK_LEASE_MARGIN_MS", 5_000, 100..=3_600_000)?,
             max_backoff: env.millis(
                 "TICKET_ACTIVITY_WEBHOOK_MAX_BACKOFF_MS",
                 3_600_000,

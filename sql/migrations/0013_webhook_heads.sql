@@ -125,7 +125,11 @@ create function dropwire.mend_webhook_head(p_ticket_id uuid) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_entry public.ticket_webhook_queue;
+  v_lease timestamptz;
 begin
+  -- An entry that is sent again may stand before one that is under way, and waits for it.
+  select max(q.lease_expires_at) into v_lease from public.ticket_webhook_queue q
+   where q.ticket_id = p_ticket_id and q.status = 'processing';
   loop
     select * into v_entry from public.ticket_webhook_queue q
      where q.ticket_id = p_ticket_id and dropwire.is_undelivered(q)
@@ -133,7 +137,7 @@ begin
     if found then
       insert into dropwire.webhook_heads as h (ticket_id, tenant_id, seq, due_at)
       values (p_ticket_id, v_entry.tenant_id, v_entry.seq, case when v_entry.status = 'processing'
-        then v_entry.lease_expires_at else greatest(v_entry.next_attempt_at, clock_timestamp()) end)
+        then v_entry.lease_expires_at else greatest(v_entry.next_attempt_at, v_lease, clock_timestamp()) end)
       on conflict (ticket_id) do update set tenant_id = excluded.tenant_id, seq = excluded.seq, due_at = excluded.due_at;
       return;
     end if;
@@ -708,6 +712,7 @@ declare
   v_settled dropwire.webhook_settled[];
   v_busy uuid[] := '{}';
   v_next uuid[];
+  v_displaced uuid[];
   v_vacant uuid[];
   v_free uuid[];
 begin
@@ -755,9 +760,16 @@ begin
     from unnest(v_settled) s
    where s.result <> 'delivered' and h.ticket_id = s.ticket_id and h.seq = s.seq;
 
+  -- Of which another entry is the head by now: one that an operator sends again, and that has waited for this one.
+  select array_agg(s.ticket_id) into v_displaced
+    from unnest(v_settled) s
+   where not exists (select from dropwire.webhook_heads h where h.ticket_id = s.ticket_id and h.seq = s.seq);
+
   -- The tickets whose entry is delivered move on to their next.
   with done as (
-    select s.ticket_id, s.seq, s.tenant_id, s.follow from unnest(v_settled) s where s.result = 'delivered'
+    select s.ticket_id, s.seq, s.tenant_id, s.follow
+      from unnest(v_settled) s
+     where s.result = 'delivered' and (v_displaced is null or s.ticket_id <> all (v_displaced))
   ), following as (
     select d.ticket_id, d.seq as done_seq, n.id, n.seq, n.tenant_id, n.status, n.next_attempt_at, n.lease_expires_at,
            d.follow and n.status <> 'processing' and (n.next_attempt_at is null or n.next_attempt_at <= now())
@@ -797,6 +809,10 @@ begin
          (select array_agg(d.ticket_id) from done d
            where not exists (select from following f where f.ticket_id = d.ticket_id))
     into v_next, v_vacant;
+
+  if v_displaced is not null then
+    perform dropwire.mend_webhook_head(d.id) from unnest(v_displaced) as d (id);
+  end if;
 
   -- And those without a next one are done with: as in mend_webhook_head, in sets.
   if v_vacant is not null then

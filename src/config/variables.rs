@@ -137,6 +137,11 @@ pub const WEBHOOKS: Section = Section {
             "failures in a row after which a webhook is only probed, once per step of the backoff",
         ),
         (
+            "DROPWIRE_WEBHOOK_LEASE_MARGIN_MS",
+            "5000",
+            "how long after an attempt's time another dispatcher takes over",
+        ),
+        (
             "DROPWIRE_WEBHOOK_RETENTION_DAYS",
             "30",
             "how long delivered webhooks and their attempts are kept; 0 is for ever",

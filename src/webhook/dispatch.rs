@@ -25,8 +25,6 @@ use crate::egress::Egress;
 use crate::error::chain;
 use crate::pg::pool::{Pool, PoolError};
 
-/// How much longer than an attempt a lease lasts: room for the database calls around the POST.
-const LEASE_MARGIN: Duration = Duration::from_secs(5);
 /// How long chains that were told to end may still be writing.
 const ABANDON_GRACE: Duration = Duration::from_secs(1);
 /// Most entries of one claim.
@@ -112,7 +110,7 @@ pub(super) struct Followed {
 impl Dispatcher {
     /// A dispatcher over the outbox behind `pool`.
     pub fn new(pool: Pool, egress: Egress, settings: WebhookSettings) -> Self {
-        let lease = settings.timeout + LEASE_MARGIN;
+        let lease = settings.timeout + settings.lease_margin;
         let queue = Queue::new(pool.clone(), lease, settings.breaker, settings.max_backoff);
         Self(Arc::new(Inner {
             recorder: Recorder::new(queue.clone()),

@@ -6,6 +6,7 @@ mod support;
 
 mod adoption;
 mod automation_rpc;
+mod chaos;
 mod cli;
 mod clients;
 mod compat;
@@ -19,6 +20,7 @@ mod hostile;
 mod http_edge;
 mod idempotency;
 mod migrations;
+mod model;
 mod onboarding;
 mod openapi;
 mod pages;
