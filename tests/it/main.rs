@@ -28,5 +28,6 @@ mod roles;
 mod row_security;
 mod rules;
 mod schema;
+mod ssrf;
 mod story;
 mod telegram_webhook;

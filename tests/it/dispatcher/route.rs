@@ -74,6 +74,49 @@ async fn a_run_counts_what_was_claimed_delivered_and_failed() {
 }
 
 #[tokio::test]
+async fn with_a_budget_a_run_goes_on_until_nothing_is_due() {
+    let (app, sink) = start(&[
+        ("TICKET_ACTIVITY_WEBHOOK_BATCH", "3"),
+        ("TICKET_ACTIVITY_WEBHOOK_BUDGET_MS", "20000"),
+    ])
+    .await;
+    for _ in 0..5 {
+        ticket(&app, 1).await;
+    }
+    assert_eq!(app.drain().await, ran(10, 0));
+    assert_eq!(app.drain().await, idle());
+
+    // A budget that is spent ends it after the batch.
+    let hurried = app
+        .replica(&[
+            ("TICKET_ACTIVITY_WEBHOOK_BATCH", "3"),
+            ("TICKET_ACTIVITY_WEBHOOK_BUDGET_MS", "1"),
+        ])
+        .await;
+    for _ in 0..5 {
+        ticket(&app, 1).await;
+    }
+    sink.always(Some(Reply::Slow(std::time::Duration::from_millis(20))));
+    assert_eq!(hurried.drain().await, ran(3, 0));
+}
+
+#[tokio::test]
+async fn rules_that_are_due_run_with_each_pass() {
+    let (app, _sink) = start(&[]).await;
+    assert_eq!(app.drain().await, idle(), "also where there are none");
+    app.db
+        .batch_execute(
+            "create table ran (n int);
+             create function dropwire.run_due_rules(p_limit int) returns int language sql
+               as 'insert into public.ran values (p_limit) returning n'",
+        )
+        .await
+        .unwrap();
+    app.drain().await;
+    assert_eq!(app.count("ran where n = 100").await, 1);
+}
+
+#[tokio::test]
 async fn the_body_is_ignored() {
     let (app, _sink) = start(&[]).await;
     let bodies: [&[u8]; 7] = [
