@@ -5,6 +5,7 @@
 //! shows the value (secrets masked) and says what is allowed.
 
 mod env;
+mod postgrest;
 pub mod variables;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs as _};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use url::Url;
 
 pub use env::{ConfigError, Env};
+pub use postgrest::RestEnv;
 
 use crate::auth::{ProjectKey, Role};
 
@@ -84,15 +86,19 @@ pub struct Settings {
     pub webhook: WebhookSettings,
     /// The onboarding calls to and from Make.
     pub onboarding: OnboardingSettings,
+    /// What the environment says of `/rest/v1`.
+    pub rest: RestEnv,
 }
 
-/// How long a client may take to say what it wants.
+/// How long a client may take to say what it wants, and how much it may say.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
     /// Time for a request's head to arrive.
     pub head_timeout: Duration,
     /// Time for a request's body to arrive.
     pub body_timeout: Duration,
+    /// Bytes that a body may have below `/rest/v1`.
+    pub rest_body_limit: usize,
 }
 
 /// Which database, and how to talk to it.
@@ -182,6 +188,7 @@ impl Settings {
             auth: AuthSettings::load(env)?,
             webhook: WebhookSettings::load(flags, env)?,
             onboarding: OnboardingSettings::load(env)?,
+            rest: RestEnv::load(env)?,
         })
     }
 
@@ -223,10 +230,12 @@ pub fn worker_threads(env: &Env) -> Result<usize, ConfigError> {
 }
 
 impl HttpSettings {
-    fn load(env: &Env) -> Result<Self, ConfigError> {
+    /// Reads them.
+    pub fn load(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             head_timeout: env.millis("DROPWIRE_HTTP_HEAD_TIMEOUT_MS", 10_000, 1..=600_000)?,
             body_timeout: env.millis("DROPWIRE_HTTP_BODY_TIMEOUT_MS", 30_000, 1..=600_000)?,
+            rest_body_limit: env.count("DROPWIRE_REST_BODY_MAX_BYTES", 50 * 1024 * 1024, 1_024..=1 << 30)?,
         })
     }
 }

@@ -119,7 +119,7 @@ async fn gate<E: Endpoint>(state: &AppState, functions: Arc<E>, mut req: Request
     let (function, context) = match admit(state, &req) {
         Ok(admitted) => admitted,
         Err(turned_away) => {
-            body::discard(&mut req, state.settings.http.body_timeout);
+            crate::http::body::discard(&mut req, state.settings.http.body_timeout);
             return turned_away.respond();
         }
     };

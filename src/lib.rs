@@ -11,6 +11,7 @@
 //! | [`http`] | Connections, request ids and logs, health |
 //! | [`gateway`], [`auth`] | Where the key stands; roles, keys and tokens |
 //! | [`functions`] | `/functions/v1`: one file a function, and the gate in front of them |
+//! | [`rest`], [`schema_cache`] | `/rest/v1`: PostgREST's interface; the catalog that requests are planned against |
 //! | [`onboarding`] | Inviting users to the Telegram bot, and what Make and the bot answer |
 //! | [`idempotency`] | One key, one effect, across replicas |
 //! | [`webhook`] | The outbox: claim, deliver, record, follow the ticket's chain |
@@ -30,7 +31,7 @@
 //! ```
 //!
 //! Dependencies point one way:
-//! `cli -> app -> { functions, dev } -> { webhook, onboarding, idempotency } -> { egress, auth } -> pg -> config`.
+//! `cli -> app -> { rest, functions, dev } -> { webhook, onboarding, idempotency } -> { egress, auth } -> pg -> config`.
 
 pub mod app;
 pub mod auth;
@@ -47,5 +48,7 @@ pub mod idempotency;
 pub mod metrics;
 pub mod onboarding;
 pub mod pg;
+pub mod rest;
+pub mod schema_cache;
 pub mod telemetry;
 pub mod webhook;

@@ -6,7 +6,7 @@
 //! seen in that look, or its writer sees the lock. One process sleeps this way; others poll. See `dropwire.webhook_queued`.
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Notification};
 use uuid::Uuid;
 
 use crate::error::chain;
@@ -36,7 +36,7 @@ pub(super) struct Ears {
 
 struct Session {
     client: Client,
-    notes: UnboundedReceiver<String>,
+    notes: UnboundedReceiver<Notification>,
     asleep: bool,
 }
 
@@ -69,7 +69,7 @@ impl Ears {
             return Ok(Sleep::Deaf);
         };
         if self.session.is_none() {
-            let (client, notes) = target.connect_and_listen().await.map_err(|error| chain(&error))?;
+            let (client, notes) = target.listen().await.map_err(|error| chain(&error))?;
             client
                 .batch_execute("listen dropwire_webhooks")
                 .await
@@ -114,7 +114,7 @@ impl Ears {
             return std::future::pending().await;
         };
         match session.notes.recv().await {
-            Some(note) => note.parse().ok(),
+            Some(note) => note.payload().parse().ok(),
             None => {
                 self.session = None;
                 None

@@ -2,6 +2,7 @@
 //! every answer with the document. `make deps-clients` installs the tools.
 
 mod schemathesis;
+mod supabase_js;
 mod typescript;
 
 use std::path::{Path, PathBuf};

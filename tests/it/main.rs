@@ -24,6 +24,7 @@ mod model;
 mod onboarding;
 mod openapi;
 mod pages;
+mod rest;
 mod roles;
 mod row_security;
 mod rules;

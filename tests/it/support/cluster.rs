@@ -162,13 +162,17 @@ impl TestDatabase {
 
     /// The owner's connection URL.
     pub fn url(&self) -> String {
+        self.url_of(self.server.get_user().unwrap())
+    }
+
+    /// The connection URL of another role. The cluster asks nobody for a password.
+    pub fn url_of(&self, role: &str) -> String {
         let host = match &self.server.get_hosts()[0] {
             tokio_postgres::config::Host::Unix(path) => path.to_string_lossy().into_owned(),
             tokio_postgres::config::Host::Tcp(host) => host.clone(),
         };
-        let user = self.server.get_user().unwrap();
         let port = self.server.get_ports().first().copied().unwrap_or(5432);
-        let name = self.name.replace(' ', "%20");
-        format!("postgresql://{user}@/{name}?host={host}&port={port}")
+        let (role, name) = (role.replace(' ', "%20"), self.name.replace(' ', "%20"));
+        format!("postgresql://{role}@/{name}?host={host}&port={port}")
     }
 }
