@@ -9,7 +9,7 @@ HAVE_POSTGRES = command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/p
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 run: deps-build deps-postgres ## Build and start Dropwire with demo data on http://127.0.0.1:54321
 	@cargo build --release --locked
@@ -34,6 +34,12 @@ bench: deps-build deps-postgres deps-bench ## Measure telegram-webhook beside pg
 bench-rest: deps-build deps-postgres deps-bench ## Measure /rest/v1 beside pgbench
 	cargo build --release --locked
 	benches/rest.sh
+
+bench-dispatch: deps-build deps-postgres ## Measure the dispatcher beside its limits (half an hour; SNAPSHOT_SECONDS=30 for less)
+	cargo bench --locked --bench dispatch
+
+chaos: deps-build deps-postgres ## Kill dispatchers and PostgreSQL 500 times and look for what is lost (CHAOS_SEED replays)
+	CHAOS_KILLS=$${CHAOS_KILLS:-500} cargo test --locked --test it -- chaos:: --nocapture
 
 ci: check test ## What continuous integration runs
 
