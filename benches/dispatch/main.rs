@@ -5,10 +5,11 @@
 //! latency     from commit to receipt at 100 events/s, beside a bare commit followed by a bare POST
 //! snapshot    throughput while an idle transaction holds an old snapshot, beside throughput without
 //!
-//! Arguments choose sections; without any, all run. ENTRIES, SECONDS and SNAPSHOT_SECONDS change the load. PostgreSQL is
+//! Arguments choose sections; without any, all run. `ENTRIES`, `SECONDS` and `SNAPSHOT_SECONDS` change the load. PostgreSQL is
 //! the embedded one, with fsync on; the sink is a process of its own.
 
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a measurement that cannot go on fails"

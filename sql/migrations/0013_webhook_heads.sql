@@ -409,12 +409,14 @@ $$;
 -- Claims the entries of heads that the caller has locked; answers their ids. With p_early also such as are not due,
 -- for probes. Heads that turn out to say something else than the queue are put right.
 create function dropwire.claim_webhook_heads(
-  p_ticket_ids uuid[], p_seqs bigint[], p_lease interval, p_claim_id uuid, p_early boolean
+  p_ticket_ids uuid[], p_seqs bigint[], p_lease interval, p_claim_id uuid, p_early boolean, p_mend boolean default true
 ) returns uuid[]
 language plpgsql volatile as $$
 declare
   v_ids uuid[];
   v_missed uuid[];
+  v_tickets uuid[];
+  v_seqs bigint[];
 begin
   with picked as (
     select p.ticket_id, p.seq from unnest(p_ticket_ids, p_seqs) as p (ticket_id, seq)
@@ -422,7 +424,7 @@ begin
     select q.id
       from picked p
       join public.ticket_webhook_queue q on q.ticket_id = p.ticket_id and q.seq = p.seq
-     where q.status in ('pending', 'failed') and (p_early or q.next_attempt_at is null or q.next_attempt_at <= now())
+     where q.status in ('pending', 'failed') and (p_early or q.next_attempt_at is null or q.next_attempt_at <= clock_timestamp())
         or q.status = 'processing' and q.lease_expires_at <= now()  -- its dispatcher died
        for no key update of q skip locked
   ), claimed as (
@@ -441,8 +443,14 @@ begin
          (select array_agg(p.ticket_id) from picked p
            where not exists (select from claimed c where c.ticket_id = p.ticket_id))
     into v_ids, v_missed;
-  if v_missed is not null then
+  if v_missed is not null and p_mend then
     perform dropwire.mend_webhook_head(m.id) from unnest(v_missed) as m (id);
+    -- What has come up behind a delivered entry is claimed at once.
+    select array_agg(h.ticket_id), array_agg(h.seq) into v_tickets, v_seqs
+      from dropwire.webhook_heads h where h.ticket_id = any (v_missed) and h.due_at <= clock_timestamp();
+    if v_tickets is not null then
+      v_ids := v_ids || dropwire.claim_webhook_heads(v_tickets, v_seqs, p_lease, p_claim_id, p_early, false);
+    end if;
   end if;
   return v_ids;
 end
@@ -490,7 +498,9 @@ begin
   loop
     -- The oldest of all, and none while that one is under way.
     select array[h.ticket_id], array[h.seq] into v_tickets, v_seqs
-      from (select h.* from dropwire.webhook_heads h where h.tenant_id = v_probe.tenant_id order by h.seq limit 1) o
+      from (select h.ticket_id from dropwire.webhook_heads h
+              join public.tickets t on t.id = h.ticket_id and t.tenant_id = h.tenant_id  -- else it cannot be sent
+             where h.tenant_id = v_probe.tenant_id order by h.seq limit 1) o
       join dropwire.webhook_heads h on h.ticket_id = o.ticket_id
        for no key update of h skip locked;
     if found then
@@ -695,7 +705,8 @@ $$;
 --   p_durations    milliseconds; null when no attempt was made
 --   p_follows      whether to claim the ticket's next entry at once, with the claim id p_follow_claim_id, if it is due
 --
--- Answers one row for each: outcome is recorded; lost, when the claim had been lost and nothing was changed; or busy,
+-- Answers one row for each: outcome is recorded; waiting, the same, and a writer is at work on the ticket, so that there
+-- may be more in a moment; lost, when the claim had been lost and nothing was changed; or busy,
 -- when somebody else is at work on the row: ask again. next is the ticket's next entry where it was claimed.
 create function dropwire.record_webhooks(
   p_ids uuid[], p_claim_ids uuid[], p_results text[], p_payloads text[], p_errors text[], p_delays float8[],
@@ -772,7 +783,8 @@ begin
      where s.result = 'delivered' and (v_displaced is null or s.ticket_id <> all (v_displaced))
   ), following as (
     select d.ticket_id, d.seq as done_seq, n.id, n.seq, n.tenant_id, n.status, n.next_attempt_at, n.lease_expires_at,
-           d.follow and n.status <> 'processing' and (n.next_attempt_at is null or n.next_attempt_at <= now())
+           d.follow and n.status <> 'processing'
+             and (n.next_attempt_at is null or n.next_attempt_at <= clock_timestamp())
              and exists (select from dropwire.webhook_endpoints e
                           where e.tenant_id = n.tenant_id and e.state = 'open' and not e.paused and e.active
                             and e.rate is null and (e.not_before is null or e.not_before <= now())) as at_once
@@ -825,6 +837,8 @@ begin
        and not exists (select from public.ticket_webhook_queue q
                         where q.ticket_id = h.ticket_id and q.seq >= h.seq and dropwire.is_undelivered(q));
     perform dropwire.mend_webhook_head(h.ticket_id) from dropwire.webhook_heads h where h.ticket_id = any (v_vacant);
+    select coalesce(array_agg(h.ticket_id), '{}') into v_vacant
+      from dropwire.webhook_heads h where h.ticket_id = any (v_vacant);
   end if;
 
   perform dropwire.judge_webhook_endpoint(
@@ -844,7 +858,7 @@ begin
 
   perform set_config('dropwire.dispatcher', v_outer, true);
   return query
-  select g.id, case when s.id is not null then 'recorded' when g.id = any (v_busy) then 'busy' else 'lost' end,
+  select g.id, case when s.ticket_id = any (v_vacant) then 'waiting' when s.id is not null then 'recorded' when g.id = any (v_busy) then 'busy' else 'lost' end,
          case when n.id is not null then n::dropwire.webhook_claim end
     from unnest(p_ids) as g (id)
     left join unnest(v_settled) s on s.id = g.id

@@ -27,6 +27,8 @@ use crate::pg::pool::{Pool, PoolError};
 
 /// How long chains that were told to end may still be writing.
 const ABANDON_GRACE: Duration = Duration::from_secs(1);
+/// When a ticket that somebody is writing to is looked at again; a little more than the database says.
+const SOON: Duration = Duration::from_millis(60);
 /// Most entries of one claim.
 pub(super) const CLAIM_MAX: usize = 100;
 
@@ -321,6 +323,14 @@ impl Dispatcher {
         };
         match self.0.recorder.record(finished).await? {
             Recorded::Held(next) => next.map(|next| *next),
+            Recorded::Waiting => {
+                let (dispatcher, tenant_id) = (self.clone(), claim.tenant_id);
+                tokio::spawn(async move {
+                    tokio::time::sleep(SOON).await;
+                    dispatcher.wake(Some(tenant_id));
+                });
+                None
+            }
             Recorded::Lost | Recorded::Busy => {
                 tracing::warn!(
                     queue.id = %claim.id, attempt = claim.attempt,

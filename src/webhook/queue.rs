@@ -101,6 +101,8 @@ pub(super) struct Finished {
 pub(super) enum Recorded {
     /// Written; the ticket's next entry, claimed by the same statement.
     Held(Option<Box<Claim>>),
+    /// Written; somebody is writing to the ticket, so that it may have more in a moment.
+    Waiting,
     /// The claim had been lost: nothing was changed.
     Lost,
     /// Somebody else is at work on the row: ask again.
@@ -175,6 +177,7 @@ impl Queue {
                 let next = next.map(|_| Box::new(Claim::read(row, 2, follow_id)));
                 let recorded = match row.get(1) {
                     "recorded" => Recorded::Held(next),
+                    "waiting" => Recorded::Waiting,
                     "busy" => Recorded::Busy,
                     _ => Recorded::Lost,
                 };

@@ -113,13 +113,11 @@ impl Ears {
         let Some(session) = &mut self.session else {
             return std::future::pending().await;
         };
-        match session.notes.recv().await {
-            Some(note) => note.payload().parse().ok(),
-            None => {
-                self.session = None;
-                None
-            }
+        if let Some(note) = session.notes.recv().await {
+            return note.payload().parse().ok();
         }
+        self.session = None;
+        None
     }
 }
 

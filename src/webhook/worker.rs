@@ -112,7 +112,8 @@ impl Worker {
     /// Claims what there is room for; answers how long there is nothing to do.
     async fn look(&mut self) -> Duration {
         let hints = self.dispatcher.take_hints();
-        if hints.all {
+        // While we sleep, who writes notifies, and says for which tenant: no need to look at all of them.
+        if hints.all && !self.ears.asleep() {
             self.looked = None;
         }
         self.tenants.extend(hints.tenants);

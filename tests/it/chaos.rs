@@ -4,6 +4,12 @@
 //!
 //! `make chaos` runs the long form. `CHAOS_SEED` replays a run's choices, `CHAOS_KILLS` says how many kills there are.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "the seed comes from the environment, and is printed to be replayed"
+)]
+
 mod events;
 mod sink;
 mod verdict;

@@ -7,6 +7,7 @@ mod order;
 mod payload;
 mod receiver;
 mod route;
+mod wake;
 
 use std::time::{Duration, Instant};
 

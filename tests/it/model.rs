@@ -45,9 +45,7 @@ fn search(cases: u32, seed: u8, defect: Option<Defect>) -> Option<String> {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let outcome = runner.run(&vec(step(), 5..45), |steps| {
-        runtime
-            .block_on(world.play(&steps))
-            .map_err(|broken| TestCaseError::fail(broken))
+        runtime.block_on(world.play(&steps)).map_err(TestCaseError::fail)
     });
     match outcome {
         Ok(()) => None,

@@ -78,7 +78,7 @@ async fn dispatch(client: Client, writing: Arc<AtomicUsize>, seen: Arc<Mutex<Vec
                     .await
                     .unwrap();
                 match row.get(0) {
-                    "recorded" => {}
+                    "recorded" | "waiting" => {}
                     // A writer re-points the entry to its activity.
                     "busy" => {
                         seen.lock().unwrap().pop();

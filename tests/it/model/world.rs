@@ -292,7 +292,7 @@ impl World {
             Err(_) if self.defect == Some(Defect::DeliveryCannotBeRecorded) => return Ok(()),
             Err(error) => panic!("{error:?}"),
         };
-        let is_recorded = row.get::<_, &str>(0) == "recorded";
+        let is_recorded = matches!(row.get(0), "recorded" | "waiting");
         if is_recorded {
             match answer {
                 Answer::Accepted => seen.gone_until = None,
