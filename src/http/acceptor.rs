@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use self::framing::Framing;
+use super::abort;
 
 mod framing;
 
@@ -209,8 +210,23 @@ impl AsyncRead for GuardedStream {
     }
 }
 
+/// Fails once the answer was broken off: what would follow could pass for its end.
+fn writable() -> io::Result<()> {
+    if abort::is_broken_off() {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    Ok(())
+}
+
+impl Drop for GuardedStream {
+    fn drop(&mut self) {
+        abort::forget();
+    }
+}
+
 impl AsyncWrite for GuardedStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        writable()?;
         Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
     }
 
@@ -219,6 +235,7 @@ impl AsyncWrite for GuardedStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        writable()?;
         Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, slices)
     }
 
@@ -227,6 +244,7 @@ impl AsyncWrite for GuardedStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        writable()?;
         Pin::new(&mut self.get_mut().stream).poll_flush(context)
     }
 

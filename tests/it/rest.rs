@@ -3,4 +3,6 @@
 pub mod app;
 
 mod auth;
+mod availability;
 mod configuration;
+mod large;

@@ -197,15 +197,25 @@ impl RestClient<'_> {
     /// Any request, with JSON as its body or without one.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
         let mut request = self.app.http.request(method, format!("{}{path}", self.app.url));
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
         if let Some(body) = body {
             request = request
                 .header("content-type", "application/json")
                 .body(body.to_string());
         }
-        read(request.send().await.unwrap()).await
+        read(self.identified(request).send().await.unwrap()).await
+    }
+
+    /// GETs a path and answers before its body is read.
+    pub async fn open(&self, path: &str) -> reqwest::Response {
+        let request = self.app.http.get(format!("{}{path}", self.app.url));
+        self.identified(request).send().await.unwrap()
+    }
+
+    fn identified(&self, mut request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        request
     }
 }
 
