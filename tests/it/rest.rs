@@ -6,3 +6,4 @@ mod auth;
 mod availability;
 mod configuration;
 mod large;
+mod transactions;

@@ -52,7 +52,7 @@ async fn a_million_rows_are_answered_in_less_than_100_mb() {
     assert!(!answer.headers().contains_key("content-length"));
     let (mut rows, mut last) = (0, Vec::new());
     while let Some(chunk) = answer.chunk().await.unwrap() {
-        rows += chunk.iter().filter(|byte| **byte == b'{').count();
+        rows += chunk.split(|byte| *byte == b'{').count() - 1;
         last = chunk.to_vec();
     }
     assert_eq!(rows, 1_000_000);
