@@ -172,6 +172,7 @@ fn statements(words: &Words) -> Vec<Statement> {
             put_filters: conditions(words),
             returning: vec![words.column.clone()],
             primary_key: vec![words.column.clone()],
+            has_xmax: false,
             apply_defaults: true,
         },
     );
