@@ -73,6 +73,8 @@ fn status(error: &DatabaseError) -> u16 {
         (_, "21000") => 500,
         // invalid_parameter_value, also of `set role`: the token names a role that is not there
         (_, "22023") if message.starts_with("role") && message.ends_with("does not exist") => 401,
+        // too_many_columns: of a select list, which the request wrote; PostgREST makes 500 of it
+        (_, "54011") => 400,
         // configuration_limit_exceeded, and infinite recursion of a policy
         (_, "53400" | "42P17") => 500,
         // admin_shutdown
