@@ -18,9 +18,9 @@ pub(super) struct Verdict {
 impl Verdict {
     /// The rules for a plan. A request for the statement's plan has no rows, so there are none for it.
     pub(super) fn of(plan: &Plan, request: &Request) -> Self {
-        let output = match plan {
-            Plan::Read { output, .. } | Plan::Mutate { output, .. } | Plan::Call { output, .. } => output,
-            _ => return Self::default(),
+        let (Plan::Read { output, .. } | Plan::Mutate { output, .. } | Plan::Call { output, .. }) = plan
+        else {
+            return Self::default();
         };
         let preferences = &request.preferences;
         let singular = matches!(output.media_type, MediaType::Object { .. });
