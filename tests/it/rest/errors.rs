@@ -44,103 +44,106 @@ async fn refuses(app: &RestApp, cases: &[Case]) {
 
 const SINGULAR: &[(&str, &str)] = &[("accept", "application/vnd.pgrst.object+json")];
 const STRICT: &[(&str, &str)] = &[("prefer", "handling=strict, unheard-of")];
+const MERGE: &[(&str, &str)] = &[("prefer", "resolution=merge-duplicates")];
 const AT_MOST_ONE: &[(&str, &str)] = &[("prefer", "handling=strict, max-affected=1")];
+
+/// The codes that requests get by themselves.
+const CODES: &[Case] = &[
+    ("GET /things?select=id:", &[], "", 400, "PGRST100"),
+    ("PUT /rpc/twice", &[], "{}", 405, "PGRST101"),
+    ("POST /things", &[], "{", 400, "PGRST102"),
+    ("GET /things", &[("range", "9-1")], "", 416, "PGRST103"),
+    ("PUT /things", &[], r#"{"id": 1}"#, 405, "PGRST105"),
+    (
+        "GET /things",
+        &[("accept-profile", "elsewhere")],
+        "",
+        406,
+        "PGRST106",
+    ),
+    (
+        "POST /things",
+        &[("content-profile", "elsewhere")],
+        "{}",
+        406,
+        "PGRST106",
+    ),
+    ("GET /things", &[("accept", "image/png")], "", 406, "PGRST107"),
+    ("GET /things?owners.id=eq.1", &[], "", 400, "PGRST108"),
+    (
+        "POST /rpc/with_headers",
+        &[],
+        r#"{"value": "{}"}"#,
+        500,
+        "PGRST111",
+    ),
+    (
+        "POST /rpc/with_status",
+        &[],
+        r#"{"value": "fine"}"#,
+        500,
+        "PGRST112",
+    ),
+    (
+        "PUT /things?id=eq.1&limit=1",
+        &[],
+        r#"{"id": 1, "name": "x"}"#,
+        400,
+        "PGRST114",
+    ),
+    (
+        "PUT /things?id=eq.1",
+        &[],
+        r#"{"id": 2, "name": "x", "owner_id": null}"#,
+        400,
+        "PGRST115",
+    ),
+    ("GET /things", SINGULAR, "", 406, "PGRST116"),
+    ("TRACK /things", &[], "", 405, "PGRST117"),
+    (
+        "GET /owners?select=*,things(*)&order=things(id)",
+        &[],
+        "",
+        400,
+        "PGRST118",
+    ),
+    (
+        "POST /rpc/answered",
+        &[],
+        r#"{"message": "x", "detail": "{}"}"#,
+        500,
+        "PGRST121",
+    ),
+    ("GET /things", STRICT, "", 400, "PGRST122"),
+    ("GET /things?select=count()", &[], "", 400, "PGRST123"),
+    ("DELETE /things?id=gt.0", AT_MOST_ONE, "", 400, "PGRST124"),
+    ("GET /things/1", &[], "", 404, "PGRST125"),
+    (
+        "POST /rpc/twice",
+        AT_MOST_ONE,
+        r#"{"number": 1}"#,
+        400,
+        "PGRST128",
+    ),
+    ("GET /things?select=circular(*)", &[], "", 400, "PGRST200"),
+    ("GET /rpc/thrice", &[], "", 404, "PGRST202"),
+    ("GET /rpc/either?a=1", &[], "", 300, "PGRST203"),
+    ("POST /things?columns=id,nothing", &[], "{}", 400, "PGRST204"),
+    ("POST /things", &[], r#"{"nothing": 1}"#, 400, "PGRST204"),
+    ("GET /thingies", &[], "", 404, "PGRST205"),
+    (
+        "GET /things",
+        &[("authorization", "Bearer a.b")],
+        "",
+        401,
+        "PGRST301",
+    ),
+];
 
 #[tokio::test]
 async fn every_code_of_the_request_is_reached() {
     let app = api_with(SQL, &[("PGRST_DB_AGGREGATES_ENABLED", "false")]).await;
-    let cases: &[Case] = &[
-        ("GET /things?select=id:", &[], "", 400, "PGRST100"),
-        ("PUT /rpc/twice", &[], "{}", 405, "PGRST101"),
-        ("POST /things", &[], "{", 400, "PGRST102"),
-        ("GET /things", &[("range", "9-1")], "", 416, "PGRST103"),
-        ("PUT /things", &[], r#"{"id": 1}"#, 405, "PGRST105"),
-        (
-            "GET /things",
-            &[("accept-profile", "elsewhere")],
-            "",
-            406,
-            "PGRST106",
-        ),
-        (
-            "POST /things",
-            &[("content-profile", "elsewhere")],
-            "{}",
-            406,
-            "PGRST106",
-        ),
-        ("GET /things", &[("accept", "image/png")], "", 406, "PGRST107"),
-        ("GET /things?owners.id=eq.1", &[], "", 400, "PGRST108"),
-        (
-            "POST /rpc/with_headers",
-            &[],
-            r#"{"value": "{}"}"#,
-            500,
-            "PGRST111",
-        ),
-        (
-            "POST /rpc/with_status",
-            &[],
-            r#"{"value": "fine"}"#,
-            500,
-            "PGRST112",
-        ),
-        (
-            "PUT /things?id=eq.1&limit=1",
-            &[],
-            r#"{"id": 1, "name": "x"}"#,
-            400,
-            "PGRST114",
-        ),
-        (
-            "PUT /things?id=eq.1",
-            &[],
-            r#"{"id": 2, "name": "x", "owner_id": null}"#,
-            400,
-            "PGRST115",
-        ),
-        ("GET /things", SINGULAR, "", 406, "PGRST116"),
-        ("TRACK /things", &[], "", 405, "PGRST117"),
-        (
-            "GET /owners?select=*,things(*)&order=things(id)",
-            &[],
-            "",
-            400,
-            "PGRST118",
-        ),
-        (
-            "POST /rpc/answered",
-            &[],
-            r#"{"message": "x", "detail": "{}"}"#,
-            500,
-            "PGRST121",
-        ),
-        ("GET /things", STRICT, "", 400, "PGRST122"),
-        ("GET /things?select=count()", &[], "", 400, "PGRST123"),
-        ("DELETE /things?id=gt.0", AT_MOST_ONE, "", 400, "PGRST124"),
-        ("GET /things/1", &[], "", 404, "PGRST125"),
-        (
-            "POST /rpc/twice",
-            AT_MOST_ONE,
-            r#"{"number": 1}"#,
-            400,
-            "PGRST128",
-        ),
-        ("GET /things?select=circular(*)", &[], "", 400, "PGRST200"),
-        ("GET /rpc/thrice", &[], "", 404, "PGRST202"),
-        ("GET /rpc/either?a=1", &[], "", 300, "PGRST203"),
-        ("POST /things?columns=id,nothing", &[], "{}", 400, "PGRST204"),
-        ("POST /things", &[], r#"{"nothing": 1}"#, 400, "PGRST204"),
-        ("GET /thingies", &[], "", 404, "PGRST205"),
-        (
-            "GET /things",
-            &[("authorization", "Bearer a.b")],
-            "",
-            401,
-            "PGRST301",
-        ),
-    ];
-    refuses(&app, cases).await;
+    refuses(&app, CODES).await;
     let left: i64 = app
         .db
         .query_one("select count(*) from api.things", &[])
@@ -209,6 +212,22 @@ async fn what_postgresql_refuses_is_told_in_its_words() {
         ),
         ("POST /things", &[], r#"{"id": 3}"#, 400, "23502"),
         ("POST /things", &[], r#"{"id": 3, "name": ""}"#, 400, "23514"),
+        (
+            "POST /things",
+            MERGE,
+            r#"[{"id": 1, "name": "x"}, {"id": 1, "name": "y"}]"#,
+            400,
+            "21000",
+        ),
+        ("POST /counted", &[], r#"{"things": 1}"#, 405, "55000"),
+        (
+            "PATCH /counted?things=eq.1",
+            &[],
+            r#"{"things": 1}"#,
+            405,
+            "55000",
+        ),
+        ("DELETE /counted?things=eq.1", &[], "", 405, "55000"),
         ("DELETE /owners?id=eq.1", &[], "", 409, "23503"),
     ];
     refuses(&app, cases).await;

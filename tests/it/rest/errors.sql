@@ -12,7 +12,8 @@ create table api.things (
 create table api.locked (id int primary key);
 insert into api.owners values (1, 'Ann'), (2, 'Bob');
 insert into api.things values (1, 'lamp', 1), (2, 'chair', 1);
-grant select, insert, update, delete on api.owners, api.things to anon, authenticated;
+create view api.counted as select count(*) as things from api.things;
+grant select, insert, update, delete on api.owners, api.things, api.counted to anon, authenticated;
 
 -- A policy that asks itself.
 create table api.circular (id int);

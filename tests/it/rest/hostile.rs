@@ -195,7 +195,7 @@ async fn malformed_bodies_are_refused() {
     for (path, media_type, body, status, code) in cases {
         let answer = app.anon().post_as(path, media_type, body.to_vec()).await;
         let shown = String::from_utf8_lossy(body);
-        let case = format!("{path} {media_type} {:.40}", shown);
+        let case = format!("{path} {media_type} {shown:.40}");
         wrong.unless_refused(&case, &answer, status, code);
     }
     wrong.none();
@@ -364,12 +364,9 @@ async fn asked(client: &RestClient<'_>, path: &str, query: &str) -> Answer {
 async fn no_query_string_makes_an_internal_error() {
     let app = api(SQL).await;
     let client = app.anon().with("prefer", "count=exact");
+    // `PROPTEST_CASES=10000` makes a longer run.
     let mut runner = TestRunner::new(Config {
         failure_persistence: None,
-        cases: std::env::var("PROPTEST_CASES")
-            .ok()
-            .and_then(|n| n.parse().ok())
-            .unwrap_or(300),
         ..Config::default()
     });
     let path = prop::sample::select(vec!["/nodes", "/rpc/found", "/rpc/echo"]);
