@@ -493,6 +493,8 @@ create table dropwire.compiled_rules (
   place int not null,
   rule_id uuid not null,
   rule_type text not null,
+  guard_field int,
+  guard_texts text[],
   stops boolean not null,
   max_executions int,
   reads text[] not null,
@@ -501,6 +503,8 @@ create table dropwire.compiled_rules (
   primary key (set_id, place)
 );
 comment on column dropwire.compiled_rules.place is 'In the order of execution: type, priority_order, age.';
+comment on column dropwire.compiled_rules.guard_field is
+  'A condition of equality that must hold for the rule to hold, if there is one: most rules go no further.';
 comment on column dropwire.compiled_rules.reads is 'The ticket columns that conditions depend on; complainant_id for the fields of the complainant.';
 comment on column dropwire.compiled_rules.matched is
   'What a success is logged with when every condition holds; null where the rule may match otherwise.';
@@ -586,6 +590,18 @@ begin
         where k.set_id = v_set) g
      where s.id = v_set
     window w as (partition by g.rule_place, g.group_place order by (g.c).sequence, (g.c).id);
+
+    -- Of a group joined by AND alone every condition must hold; the one that few tickets pass is anybody's guess.
+    update dropwire.compiled_rules k
+       set guard_field = g.field, guard_texts = g.texts
+      from (select distinct on (c.rule_place) c.rule_place, c.field, c.texts
+              from dropwire.compiled_conditions c
+             where c.set_id = v_set and c.test = 1
+               and not exists (select from dropwire.compiled_conditions o
+                                where o.set_id = c.set_id and o.rule_place = c.rule_place
+                                  and o.group_place = c.group_place and o.joins_by_or)
+             order by c.rule_place, cardinality(c.texts), c.group_place, c.place) g
+     where k.set_id = v_set and k.place = g.rule_place;
 
     insert into dropwire.compiled_conditions (set_id, rule_place, group_place, place, field, test, texts)
     select v_set, k.place, 1, 1, 1, 0, '{}'

@@ -76,27 +76,37 @@ create trigger trigger_executor_changed after update of name on public.categorie
 
 -- Adds to an executor's counters, or leaves word where the row is held by another transaction.
 create function dropwire.change_load(p_profile_id uuid, p_open int, p_assigned int) returns void
-language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
-  with held as (
-    select l.profile_id from dropwire.executor_load l where l.profile_id = p_profile_id for no key update skip locked
-  ), waiting as (
-    delete from dropwire.executor_load_changes c using held h where c.profile_id = h.profile_id
-    returning c.open_change, c.assigned_change
-  ), counted as (
-    update dropwire.executor_load l
-       set open_count = l.open_count + p_open + coalesce((select sum(w.open_change) from waiting w), 0),
-           assigned_count = l.assigned_count + p_assigned + coalesce((select sum(w.assigned_change) from waiting w), 0)
-      from held h
-     where l.profile_id = h.profile_id
-    returning l.*
-  ), shown as (
-    update public.executor_profiles ep
-       set open_tickets_count = c.open_count, assigned_tickets_count = c.assigned_count
-      from counted c
-     where ep.id = (select x.id from public.executor_profiles x where x.id = c.profile_id for no key update skip locked)
-  )
-  insert into dropwire.executor_load_changes (profile_id, open_change, assigned_change)
-  select p_profile_id, p_open, p_assigned where not exists (select from held)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_open int := p_open;
+  v_assigned int := p_assigned;
+begin
+  perform from dropwire.executor_load l where l.profile_id = p_profile_id for no key update skip locked;
+  if not found then
+    if (p_open, p_assigned) <> (0, 0) then
+      insert into dropwire.executor_load_changes (profile_id, open_change, assigned_change)
+      values (p_profile_id, p_open, p_assigned);
+    end if;
+    return;
+  end if;
+  if exists (select from dropwire.executor_load_changes c where c.profile_id = p_profile_id) then
+    with waiting as (
+      delete from dropwire.executor_load_changes c where c.profile_id = p_profile_id
+      returning c.open_change, c.assigned_change
+    )
+    select p_open + coalesce(sum(w.open_change), 0), p_assigned + coalesce(sum(w.assigned_change), 0)
+      into v_open, v_assigned
+      from waiting w;
+  end if;
+  update dropwire.executor_load l
+     set open_count = l.open_count + v_open, assigned_count = l.assigned_count + v_assigned
+   where l.profile_id = p_profile_id
+  returning l.open_count, l.assigned_count into v_open, v_assigned;
+  -- For display: who holds the row writes it next time.
+  update public.executor_profiles ep
+     set open_tickets_count = v_open, assigned_tickets_count = v_assigned
+   where ep.id = (select x.id from public.executor_profiles x where x.id = p_profile_id for no key update skip locked);
+end
 $$;
 
 create function dropwire.is_open(p_status text) returns boolean
@@ -169,21 +179,23 @@ comment on column public.executor_profiles.open_tickets_count is 'The load, for 
 -- p_current is the ticket's own assignee, whose load it does not count into.
 create function dropwire.executors_with_room(
   p_tenant_id uuid, p_wanted text[], p_profile_id uuid, p_current uuid, p_in_turn boolean
-) returns table (profile_id uuid, user_id uuid, capacity int)
+) returns table (profile_id uuid, capacity int)
 language sql stable as $$
-  select l.profile_id, l.user_id, l.capacity
-    from dropwire.executor_load l
-    left join (select c.profile_id, sum(c.open_change)::int as open_change
-                 from dropwire.executor_load_changes c group by c.profile_id) c on c.profile_id = l.profile_id
-   where l.tenant_id = p_tenant_id and l.is_available
-     and (p_wanted is null or l.skills && p_wanted)
-     and (p_profile_id is null or l.profile_id = p_profile_id)
-     and (l.capacity is null
-       or l.open_count + coalesce(c.open_change, 0) - (l.profile_id is not distinct from p_current)::int < l.capacity)
-   order by case when p_in_turn then coalesce(l.turn, 0) end,
-            case when not p_in_turn
-                 then l.open_count + coalesce(c.open_change, 0) - (l.profile_id is not distinct from p_current)::int end,
-            l.assigned_count, l.profile_id
+  select x.profile_id, x.capacity
+    from (
+      select l.profile_id, l.capacity, l.turn, l.assigned_count,
+             l.open_count - (l.profile_id is not distinct from p_current)::int
+               + case when (select exists (select from dropwire.executor_load_changes))
+                      then coalesce((select sum(c.open_change)::int from dropwire.executor_load_changes c
+                                      where c.profile_id = l.profile_id), 0)
+                      else 0 end as load
+        from dropwire.executor_load l
+       where l.tenant_id = p_tenant_id and l.is_available
+         and (p_wanted is null or l.skills && p_wanted)
+         and (p_profile_id is null or l.profile_id = p_profile_id)
+      offset 0) x
+   where x.capacity is null or x.load < x.capacity
+   order by case when p_in_turn then coalesce(x.turn, 0) else x.load end, x.assigned_count, x.profile_id
 $$;
 
 -- Chooses one and, unless p_is_dry, holds his row until the transaction ends. Rows that others hold are passed over:
@@ -195,53 +207,49 @@ create function dropwire.choose_executor(
 )
 language plpgsql volatile as $$
 declare
-  v_room record;
+  v_best record;
+  v_candidates uuid[];
+  v_is_held boolean;
 begin
-  if not p_is_dry then
-    select l.profile_id, l.user_id into profile_id, user_id
-      from dropwire.executor_load l
-      left join (select c.profile_id, sum(c.open_change)::int as open_change
-                   from dropwire.executor_load_changes c group by c.profile_id) c on c.profile_id = l.profile_id
-     where l.tenant_id = p_tenant_id and l.is_available
-       and (p_wanted is null or l.skills && p_wanted)
-       and (p_profile_id is null or l.profile_id = p_profile_id)
-       and (l.capacity is null
-         or l.open_count + coalesce(c.open_change, 0) - (l.profile_id is not distinct from p_current)::int < l.capacity)
-     order by case when p_in_turn then coalesce(l.turn, 0) end,
-              case when not p_in_turn
-                   then l.open_count + coalesce(c.open_change, 0) - (l.profile_id is not distinct from p_current)::int end,
-              l.assigned_count, l.profile_id
-     limit 1
-       for no key update of l skip locked;
-    -- Counts that waited in executor_load_changes may have been moved into the row since the statement began.
-    if found and exists (select from dropwire.executors_with_room(p_tenant_id, p_wanted, profile_id, p_current, p_in_turn)) then
-      if p_in_turn then
-        update dropwire.executor_load l set turn = nextval('dropwire.executor_turn')
-         where l.profile_id = choose_executor.profile_id;
+  loop
+    v_candidates := array(
+      select r.profile_id from dropwire.executors_with_room(p_tenant_id, p_wanted, p_profile_id, p_current, p_in_turn) r
+       limit 32);
+    exit when v_candidates = '{}';
+
+    if not p_is_dry then
+      select l.profile_id, l.user_id, l.capacity into v_best
+        from unnest(v_candidates) with ordinality as c (id, place)
+        join dropwire.executor_load l on l.profile_id = c.id
+       where l.is_available
+         and (l.capacity is null or l.open_count - (l.profile_id is not distinct from p_current)::int < l.capacity)
+       order by c.place
+       limit 1
+         for no key update of l skip locked;
+      v_is_held := found;
+    end if;
+    if v_is_held is not true then
+      select l.profile_id, l.user_id, l.capacity into v_best
+        from unnest(v_candidates) with ordinality as c (id, place)
+        join dropwire.executor_load l on l.profile_id = c.id
+       order by l.capacity is not null and not p_in_turn and not p_is_dry, c.place
+       limit 1;
+      -- Nobody else's business, where there is no limit.
+      if not p_is_dry and (v_best.capacity is not null or p_in_turn) then
+        perform from dropwire.executor_load l where l.profile_id = v_best.profile_id for no key update;
+      end if;
+    end if;
+
+    -- Held, a count stays as it is now; it may have grown since it was read.
+    if p_is_dry or v_best.capacity is null
+       or exists (select from dropwire.executors_with_room(
+            p_tenant_id, p_wanted, v_best.profile_id, p_current, p_in_turn)) then
+      profile_id := v_best.profile_id;
+      user_id := v_best.user_id;
+      if p_in_turn and not p_is_dry then
+        update dropwire.executor_load l set turn = nextval('dropwire.executor_turn') where l.profile_id = v_best.profile_id;
       end if;
       return;
-    end if;
-  end if;
-
-  loop
-    profile_id := null;
-    user_id := null;
-    select r.profile_id, r.user_id, r.capacity into v_room
-      from dropwire.executors_with_room(p_tenant_id, p_wanted, p_profile_id, p_current, p_in_turn) r
-     order by r.capacity is not null and not p_in_turn
-     limit 1;
-    exit when not found;
-    profile_id := v_room.profile_id;
-    user_id := v_room.user_id;
-    exit when p_is_dry or v_room.capacity is null and not p_in_turn;
-
-    perform from dropwire.executor_load l where l.profile_id = v_room.profile_id for no key update;
-    if exists (select from dropwire.executors_with_room(p_tenant_id, p_wanted, profile_id, p_current, p_in_turn)) then
-      if p_in_turn then
-        update dropwire.executor_load l set turn = nextval('dropwire.executor_turn')
-         where l.profile_id = choose_executor.profile_id;
-      end if;
-      exit;
     end if;
   end loop;
 end
@@ -465,15 +473,6 @@ language sql stable as $$
   end
 $$;
 
--- The default executor, if he is there; his capacity does not count.
-create function dropwire.default_executor(p_tenant_id uuid, out profile_id uuid, out user_id uuid)
-language sql stable as $$
-  select l.profile_id, l.user_id from dropwire.executor_load l
-   where l.tenant_id = p_tenant_id and l.is_default and l.is_available
-   order by l.profile_id
-   limit 1
-$$;
-
 -- Carries out an action on the ticket in memory. done goes into the log's actions_executed; notices wait to be
 -- written. p_current is the assignee in the table, whose load includes this ticket.
 create function dropwire.apply_action(
@@ -555,7 +554,12 @@ begin
       end if;
 
     when 'assign_to_default_admin' then
-      v_executor := dropwire.default_executor(ticket.tenant_id);
+      -- His capacity does not count.
+      select l.profile_id, l.user_id into v_executor
+        from dropwire.executor_load l
+       where l.tenant_id = ticket.tenant_id and l.is_default and l.is_available
+       order by l.profile_id
+       limit 1;
       v_done := v_executor.profile_id is not null;
       if v_done then
         ticket.executor_profile_id := v_executor.profile_id;
