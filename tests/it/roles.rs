@@ -155,6 +155,7 @@ async fn service_role_calls_what_the_server_calls_and_sees_every_row() {
         "find_onboarding",
         "receive_onboarding",
         "release_webhooks",
+        "run_due_rules",
         "settle_onboarding",
     ];
     assert_eq!(

@@ -123,9 +123,10 @@ async fn the_main_job_runs_on_an_adopted_database() {
         of_new,
         [
             (json!("critical"), Value::Null),
-            (json!("critical"), json!("priority_change"))
+            (json!("critical"), json!("priority_change")),
+            (json!("critical"), json!("reassignment"))
         ],
-        "the adopted rule ran, and Make hears of both"
+        "the adopted rule ran, the default executor got the ticket, and Make hears of all"
     );
     let mut comments: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for webhook in &received {
