@@ -69,7 +69,7 @@ begin
     begin
       return v_text::double precision;
     exception when numeric_value_out_of_range then
-      return case when v_text ~ '[eE]-' then 0 when v_text ~ '^-' then '-Infinity' else 'Infinity' end;
+      return case when v_text ~ '[eE]-' then '0' when v_text ~ '^-' then '-Infinity' else 'Infinity' end::double precision;
     end;
   elsif v_text ~ '^[+-]?Infinity$' then
     return v_text::double precision;
@@ -89,7 +89,7 @@ $$;
 create function dropwire.js_number(p_value jsonb) returns double precision
 language sql immutable parallel safe as $$
   select case pg_catalog.jsonb_typeof(p_value)
-    when 'boolean' then p_value::int::double precision
+    when 'boolean' then case when p_value = 'true' then 1 else 0 end::double precision
     when 'object' then null
     else dropwire.js_number(dropwire.js_text(p_value))
   end
@@ -334,9 +334,9 @@ create function dropwire.condition_holds(
 language sql immutable parallel safe as $$
   select coalesce(case
     when p_test = 1 then p_folded collate "C" = any (p_texts)
-    when p_test = 2 then not p_folded collate "C" = any (p_texts)
+    when p_test = 2 then p_folded is not null and not p_folded collate "C" = any (p_texts)
     when p_test = 3 then p_folded collate "C" like any (p_texts)
-    when p_test = 4 then not p_folded collate "C" like any (p_texts)
+    when p_test = 4 then p_folded is not null and not p_folded collate "C" like any (p_texts)
     when p_test = 5 then p_number > any (p_numbers)
     when p_test = 6 then p_number < any (p_numbers)
     when p_test = 7 then p_number >= any (p_numbers)

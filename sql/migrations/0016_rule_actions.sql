@@ -163,6 +163,7 @@ create function dropwire.tickets_truncated() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform dropwire.recount_executor_load();
+  perform dropwire.change_load(l.profile_id, 0, 0) from dropwire.executor_load l;  -- shows it
   return null;
 end
 $$;
