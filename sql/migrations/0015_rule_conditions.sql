@@ -481,11 +481,13 @@ create table dropwire.rule_sets (
   numeric_paths boolean[] not null,
   reads_complainant boolean not null,
   reads_executor boolean not null,
+  read_columns text not null default '',
   superseded_at timestamptz
 );
 create unique index rule_sets_current_idx on dropwire.rule_sets (tenant_id, event) where superseded_at is null;
 comment on table dropwire.rule_sets is 'A tenant''s active rules for one trigger event, compiled. Never changed but to be superseded.';
 comment on column dropwire.rule_sets.paths is 'The field paths that conditions read, as field_path() writes them; compiled conditions name them by place.';
+comment on column dropwire.rule_sets.read_columns is 'What its rules read, as compiled_rules.reads, between commas.';
 comment on column dropwire.rule_sets.numeric_paths is 'Which of the paths some condition reads as a number.';
 
 create table dropwire.compiled_rules (
@@ -591,6 +593,10 @@ begin
      where s.id = v_set
     window w as (partition by g.rule_place, g.group_place order by (g.c).sequence, (g.c).id);
 
+    update dropwire.rule_sets s
+       set read_columns = (select coalesce(string_agg(distinct c, ','), '')
+                             from dropwire.compiled_rules k, unnest(k.reads) c where k.set_id = v_set)
+     where s.id = v_set;
     -- Of a group joined by AND alone every condition must hold; the one that few tickets pass is anybody's guess.
     update dropwire.compiled_rules k
        set guard_field = g.field, guard_texts = g.texts

@@ -80,8 +80,10 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 declare
   v_open int := p_open;
   v_assigned int := p_assigned;
+  v_has_waiting boolean;
 begin
-  perform from dropwire.executor_load l where l.profile_id = p_profile_id for no key update skip locked;
+  select exists (select from dropwire.executor_load_changes c where c.profile_id = p_profile_id) into v_has_waiting
+    from dropwire.executor_load l where l.profile_id = p_profile_id for no key update of l skip locked;
   if not found then
     if (p_open, p_assigned) <> (0, 0) then
       insert into dropwire.executor_load_changes (profile_id, open_change, assigned_change)
@@ -89,7 +91,7 @@ begin
     end if;
     return;
   end if;
-  if exists (select from dropwire.executor_load_changes c where c.profile_id = p_profile_id) then
+  if v_has_waiting then
     with waiting as (
       delete from dropwire.executor_load_changes c where c.profile_id = p_profile_id
       returning c.open_change, c.assigned_change
@@ -211,6 +213,7 @@ declare
   v_best record;
   v_candidates uuid[];
   v_is_held boolean;
+  v_has_room boolean;
 begin
   loop
     v_candidates := array(
@@ -242,9 +245,12 @@ begin
     end if;
 
     -- Held, a count stays as it is now; it may have grown since it was read.
-    if p_is_dry or v_best.capacity is null
-       or exists (select from dropwire.executors_with_room(
-            p_tenant_id, p_wanted, v_best.profile_id, p_current, p_in_turn)) then
+    v_has_room := p_is_dry or v_best.capacity is null;
+    if not v_has_room then
+      v_has_room := exists (select from dropwire.executors_with_room(
+        p_tenant_id, p_wanted, v_best.profile_id, p_current, p_in_turn));
+    end if;
+    if v_has_room then
       profile_id := v_best.profile_id;
       user_id := v_best.user_id;
       if p_in_turn and not p_is_dry then

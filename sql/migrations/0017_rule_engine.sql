@@ -121,11 +121,17 @@ language sql immutable as $$
 $$;
 
 -- Writes what a run has come to. Nobody else writes the ticket: it is new, or its row is locked.
+--
+-- Without a search_path of its own; all names are qualified. The checks of foreign keys keep their plans per session,
+-- and plan anew whenever the path is another one than the last time: with a path of its own, every ticket would plan
+-- the same checks twice, at the price of all the rest.
 create function dropwire.write_rule_effects(
-  p_stored public.tickets, p_ticket public.tickets, p_changes dropwire.ticket_change[], p_logs dropwire.rule_log[],
+  p_ticket public.tickets, p_is_changed boolean, p_changes dropwire.ticket_change[], p_logs dropwire.rule_log[],
   p_notices jsonb[], p_waits dropwire.rule_wait[], p_ran uuid[]
 ) returns void
-language plpgsql volatile as $$
+language plpgsql volatile
+set plan_cache_mode = force_generic_plan set jit = off
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
   with changed as (
     update public.tickets t
@@ -133,17 +139,18 @@ begin
            sla_due_date = p_ticket.sla_due_date, executor_profile_id = p_ticket.executor_profile_id,
            executor_id = p_ticket.executor_id, category = p_ticket.category, category_id = p_ticket.category_id,
            resolved_at = p_ticket.resolved_at
-     where t.id = p_ticket.id and dropwire.changed_by_rules(p_stored, p_ticket) <> '{}'
+     where t.id operator(pg_catalog.=) p_ticket.id and p_is_changed
   ), activities as materialized (
-    select gen_random_uuid() as id, c.activity_type, c.comment, c.metadata, n
-      from unnest(p_changes) with ordinality as c (activity_type, comment, metadata, n)
+    select pg_catalog.gen_random_uuid() as id, c.activity_type, c.comment, c.metadata, c.n
+      from pg_catalog.unnest(p_changes) with ordinality as c (activity_type, comment, metadata, n)
   ), recorded as (
     insert into public.ticket_activities (id, ticket_id, tenant_id, activity_type, comment, metadata)
     select a.id, p_ticket.id, p_ticket.tenant_id, a.activity_type, a.comment, a.metadata from activities a
   ), queued as (
     insert into public.ticket_webhook_queue (ticket_id, activity_id, tenant_id, origin, payload)
-    select p_ticket.id, a.id, p_ticket.tenant_id, 'trigger', jsonb_build_object(
-             'activity_type', a.activity_type, 'comment', a.comment, 'metadata', a.metadata, 'created_at', now())
+    select p_ticket.id, a.id, p_ticket.tenant_id, 'trigger', pg_catalog.jsonb_build_object(
+             'activity_type', a.activity_type, 'comment', a.comment, 'metadata', a.metadata,
+             'created_at', pg_catalog.now())
       from activities a
      order by a.n
   )
@@ -151,21 +158,22 @@ begin
   insert into public.rule_execution_logs
     (rule_id, ticket_id, execution_status, matched_conditions, actions_executed, error_message, execution_time_ms)
   select l.rule_id, p_ticket.id, l.status, l.matched, l.actions, l.error, l.execution_time_ms
-    from unnest(p_logs) l
-    join public.rules r on r.id = l.rule_id
+    from pg_catalog.unnest(p_logs) l
+    join public.rules r on r.id operator(pg_catalog.=) l.rule_id
      for key share of r;
 
-  if p_notices <> '{}' then
+  if pg_catalog.cardinality(p_notices) operator(pg_catalog.>) 0 then
     insert into public.tenant_notifications (tenant_id, user_id, type, title, message, level, metadata)
-    select p_ticket.tenant_id, (n ->> 'user_id')::uuid, n ->> 'type', n ->> 'title', n ->> 'message', n ->> 'level',
-           n -> 'metadata'
-      from unnest(p_notices) n;
+    select p_ticket.tenant_id, (n operator(pg_catalog.->>) 'user_id')::pg_catalog.uuid,
+           n operator(pg_catalog.->>) 'type', n operator(pg_catalog.->>) 'title', n operator(pg_catalog.->>) 'message',
+           n operator(pg_catalog.->>) 'level', n operator(pg_catalog.->) 'metadata'
+      from pg_catalog.unnest(p_notices) n;
   end if;
-  if p_waits <> '{}' then
+  if pg_catalog.cardinality(p_waits) operator(pg_catalog.>) 0 then
     insert into dropwire.delayed_actions (ticket_id, rule_id, action, due_at, ran)
     select p_ticket.id, w.rule_id, w.action, w.due_at, p_ran
-      from unnest(p_waits) w
-      join public.rules r on r.id = w.rule_id;
+      from pg_catalog.unnest(p_waits) w
+      join public.rules r on r.id operator(pg_catalog.=) w.rule_id;
   end if;
 end
 $$;
@@ -186,7 +194,9 @@ begin
   changes := '{}';
   notices := '{}';
   waits := '{}';
-  for v_action in select * from jsonb_array_elements(p_actions) loop
+  -- By index: a loop over a query costs as much as the query.
+  for i in 0 .. jsonb_array_length(p_actions) - 1 loop
+    v_action := p_actions -> i;
     if v_action ->> 'after' is not null then
       v_due := now() + (v_action ->> 'after')::int * interval '1 minute';
       waits := waits || row(p_rule_id, v_action, v_due)::dropwire.rule_wait;
@@ -241,17 +251,28 @@ begin
 end
 $$;
 
--- Runs the rules of the events, and of those that follow from them, and writes at the end. Raises where a rule fails.
-create function dropwire.run_at_once(p_ticket public.tickets, p_events text[], p_ran uuid[] default '{}') returns void
-language plpgsql volatile as $$
+-- Runs the rules of the events, and of those that follow from them; what they come to is for the caller to write.
+-- Raises where a rule fails.
+--
+-- Generic plans: from the lengths of its arrays the planner would make every statement a plan of its own, each time.
+-- By index, since a session's first plan may come from a day when a table was empty.
+create function dropwire.run_at_once(
+  p_ticket public.tickets, p_events text[], p_ran uuid[],
+  out ticket public.tickets, out is_changed boolean, out changes dropwire.ticket_change[], out logs dropwire.rule_log[],
+  out notices jsonb[], out waits dropwire.rule_wait[], out ran uuid[]
+)
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan set jit = off
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
-  v_settings constant dropwire.settings := (select s from dropwire.settings s);
+  v_logs_skipped boolean;
   v_ticket public.tickets := p_ticket;
   v_before public.tickets;
   v_start public.tickets;  -- as it was before the event
   v_events text[] := p_events;
   v_set_events text[];
   v_set_ids bigint[];
+  v_set_reads text[];  -- the columns that its rules read, between commas
   v_set_id bigint;
   v_rule dropwire.compiled_rules;
   v_pending int[];
@@ -267,7 +288,8 @@ declare
   v_current constant uuid := case when dropwire.is_open(p_ticket.status) then p_ticket.executor_profile_id end;
   v_started timestamptz;
 begin
-  select array_agg(s.event), array_agg(s.id) into v_set_events, v_set_ids
+  select array_agg(s.event), array_agg(s.id), array_agg(s.read_columns), (select c.log_skipped_rules from dropwire.settings c)
+    into v_set_events, v_set_ids, v_set_reads, v_logs_skipped
     from dropwire.rule_sets s where s.tenant_id = p_ticket.tenant_id and s.superseded_at is null;
 
   for v_turn in 1 .. 8 loop
@@ -298,6 +320,7 @@ begin
       if v_run.changes <> '{}' or v_before.category is distinct from v_ticket.category then
         -- Later rules see what this one did: those that read it are evaluated again.
         v_changed := dropwire.changed_by_rules(v_before, v_ticket);
+        continue when not v_changed && string_to_array(v_set_reads[array_position(v_set_events, v_events[1])], ',');
         v_reread := array(select k.place from dropwire.compiled_rules k
                            where k.set_id = v_set_id and k.place > v_rule.place and k.reads && v_changed
                              and k.rule_type <> all (v_stopped));
@@ -310,7 +333,7 @@ begin
       end if;
     end loop;
 
-    if v_settings.log_skipped_rules and v_set_id is not null then
+    if v_logs_skipped and v_set_id is not null then
       v_logs := v_logs || array(
         select row(k.rule_id, 'skipped', null, null, null, 0)::dropwire.rule_log
           from dropwire.compiled_rules k
@@ -326,13 +349,17 @@ begin
       v_ticket := dropwire.with_default_executor(v_ticket);
       v_changes := v_changes || dropwire.ticket_changes(v_before, v_ticket);
     end if;
-    v_events := v_events[2:] || dropwire.events_of(dropwire.changed_by_rules(v_start, v_ticket));
+    v_changed := dropwire.changed_by_rules(v_start, v_ticket);
+    v_events := v_events[2:] || dropwire.events_of(v_changed);
   end loop;
 
-  v_changed := dropwire.changed_by_rules(p_ticket, v_ticket);
-  if v_changed <> '{}' or v_logs <> '{}' then
-    perform dropwire.write_rule_effects(p_ticket, v_ticket, v_changes, v_logs, v_notices, v_waits, v_ran);
-  end if;
+  ticket := v_ticket;
+  is_changed := dropwire.changed_by_rules(p_ticket, v_ticket) <> '{}';
+  changes := v_changes;
+  logs := v_logs;
+  notices := v_notices;
+  waits := v_waits;
+  ran := v_ran;
 end
 $$;
 
@@ -341,7 +368,7 @@ $$;
 create function dropwire.run_one_by_one(
   inout ticket public.tickets, p_events text[], p_is_dry boolean, out explanation jsonb
 )
-language plpgsql volatile as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
   v_logs_skipped constant boolean := (select s.log_skipped_rules from dropwire.settings s);
   v_start public.tickets;
@@ -388,7 +415,7 @@ begin
           v_ran := v_ran || v_rule.rule_id;
           v_run := dropwire.run_actions(ticket, v_current, v_rule.rule_id, v_rule.actions, p_is_dry);
           if not p_is_dry then
-            perform dropwire.write_rule_effects(ticket, v_run.ticket, v_run.changes, array[row(v_rule.rule_id, 'success',
+            perform dropwire.write_rule_effects(v_run.ticket, true, v_run.changes, array[row(v_rule.rule_id, 'success',
               dropwire.condition_results(v_set_id, v_rule.place, ticket), v_run.done, null,
               dropwire.elapsed_ms(v_started))::dropwire.rule_log], v_run.notices, v_run.waits, v_ran);
           end if;
@@ -413,7 +440,7 @@ begin
           'conditions', dropwire.condition_results(v_set_id, v_rule.place, v_before, true),
           'actions', v_done, 'activities', to_jsonb(v_changes), 'notifications', to_jsonb(v_notices));
       elsif v_outcome = 'failed' or v_logs_skipped and v_outcome in ('not matched', 'limit reached') then
-        perform dropwire.write_rule_effects(ticket, ticket, '{}', array[row(v_rule.rule_id,
+        perform dropwire.write_rule_effects(ticket, false, '{}', array[row(v_rule.rule_id,
           case v_outcome when 'failed' then 'failed' else 'skipped' end, null, null, v_error,
           dropwire.elapsed_ms(v_started))::dropwire.rule_log], '{}', '{}', '{}');
       end if;
@@ -425,7 +452,7 @@ begin
         ticket := dropwire.with_default_executor(ticket);
         if not p_is_dry then
           perform dropwire.write_rule_effects(
-            v_before, ticket, dropwire.ticket_changes(v_before, ticket), '{}', '{}', '{}', v_ran);
+            ticket, true, dropwire.ticket_changes(v_before, ticket), '{}', '{}', '{}', v_ran);
         end if;
       exception when others then
         ticket := v_before;
@@ -438,17 +465,22 @@ $$;
 
 -- The engine's one entry. Never raises: what fails even rule by rule is told in the server's log.
 --
--- Generic plans: from the lengths of its arrays the planner would make every statement a plan of its own, each time.
+-- Without a search_path of its own (see write_rule_effects); all names are qualified, and what decides has one.
 create function dropwire.run_rules(p_ticket_id uuid, p_events text[]) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile security definer as $$
 declare
   v_ticket public.tickets;
+  v_run record;
+  v_actor pg_catalog.text;
 begin
-  perform set_config('dropwire.actor', 'rules', true);
+  v_actor := pg_catalog.set_config('dropwire.actor', 'rules', true);
   begin
-    select * into v_ticket from public.tickets t where t.id = p_ticket_id;
-    perform dropwire.run_at_once(v_ticket, p_events);
+    select t.* into v_ticket from public.tickets t where t.id operator(pg_catalog.=) p_ticket_id;
+    v_run := dropwire.run_at_once(v_ticket, p_events, '{}'::pg_catalog.uuid[]);
+    if v_run.is_changed or pg_catalog.cardinality(v_run.logs) operator(pg_catalog.>) 0 then
+      perform dropwire.write_rule_effects(
+        v_run.ticket, v_run.is_changed, v_run.changes, v_run.logs, v_run.notices, v_run.waits, v_run.ran);
+    end if;
   exception when others then
     begin
       perform dropwire.run_one_by_one(v_ticket, p_events, false);
@@ -456,7 +488,7 @@ begin
       raise warning 'rules of ticket % did not run: %', p_ticket_id, sqlerrm;
     end;
   end;
-  perform set_config('dropwire.actor', '', true);
+  v_actor := pg_catalog.set_config('dropwire.actor', '', true);
 end
 $$;
 
@@ -614,7 +646,7 @@ declare
   v_is_breach constant boolean := p_due <= now();
   v_due constant text := dropwire.iso_instant(p_due);
 begin
-  perform dropwire.write_rule_effects(p_ticket, p_ticket,
+  perform dropwire.write_rule_effects(p_ticket, false,
     case when v_is_breach then array[row('sla_change', 'SLA breached: was due ' || v_due, jsonb_build_object(
       'sla_status', 'breached', 'old_due_date', v_due, 'new_due_date', v_due))::dropwire.ticket_change] else '{}' end,
     '{}',
@@ -635,6 +667,7 @@ create function dropwire.run_delayed_action(p_ticket public.tickets, p_delayed d
 language plpgsql volatile as $$
 declare
   v_applied record;
+  v_run record;
   v_ticket public.tickets;
   v_started constant timestamptz := clock_timestamp();
 begin
@@ -642,7 +675,7 @@ begin
     return;
   elsif not coalesce(dropwire.action_condition_holds(
       p_delayed.action ->> 'condition', dropwire.rule_context(p_ticket, true, true)), false) then
-    perform dropwire.write_rule_effects(p_ticket, p_ticket, '{}', array[row(p_delayed.rule_id, 'skipped', null,
+    perform dropwire.write_rule_effects(p_ticket, false, '{}', array[row(p_delayed.rule_id, 'skipped', null,
       jsonb_build_array(jsonb_build_object('action', p_delayed.action -> 'type', 'skipped', true)), null, 0)::dropwire.rule_log],
       '{}', '{}', '{}');
     return;
@@ -651,11 +684,16 @@ begin
     case when dropwire.is_open(p_ticket.status) then p_ticket.executor_profile_id end,
     p_delayed.rule_id, p_delayed.action, false);
   v_ticket := v_applied.ticket;
-  perform dropwire.write_rule_effects(p_ticket, v_ticket, dropwire.ticket_changes(p_ticket, v_ticket), array[
+  perform dropwire.write_rule_effects(v_ticket, true, dropwire.ticket_changes(p_ticket, v_ticket), array[
     row(p_delayed.rule_id, 'success', null, jsonb_build_array(v_applied.done), null,
         dropwire.elapsed_ms(v_started))::dropwire.rule_log],
     v_applied.notices, '{}', '{}');
-  perform dropwire.run_at_once(v_ticket, dropwire.events_of(dropwire.changed_by_rules(p_ticket, v_ticket)), p_delayed.ran);
+  v_run := dropwire.run_at_once(
+    v_ticket, dropwire.events_of(dropwire.changed_by_rules(p_ticket, v_ticket)), p_delayed.ran);
+  if v_run.is_changed or v_run.logs <> '{}' then
+    perform dropwire.write_rule_effects(
+      v_run.ticket, v_run.is_changed, v_run.changes, v_run.logs, v_run.notices, v_run.waits, v_run.ran);
+  end if;
 end
 $$;
 
@@ -663,7 +701,8 @@ $$;
 -- Any number may run at once: rows that another holds are passed over, as are tickets that somebody is changing.
 create function dropwire.run_due_rules(p_limit int) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan as $$
+set plan_cache_mode = force_generic_plan set jit = off
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   v_delayed dropwire.delayed_actions;
   v_watch dropwire.sla_watch;
@@ -683,7 +722,7 @@ begin
       when serialization_failure or deadlock_detected then
         continue;
       when others then
-        perform dropwire.write_rule_effects(v_ticket, v_ticket, '{}', array[
+        perform dropwire.write_rule_effects(v_ticket, false, '{}', array[
           row(v_delayed.rule_id, 'failed', null, null, sqlerrm, 0)::dropwire.rule_log], '{}', '{}', '{}');
     end;
     delete from dropwire.delayed_actions d where d.id = v_delayed.id;

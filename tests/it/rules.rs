@@ -250,7 +250,10 @@ async fn a_rule_that_fails_undoes_its_own_effects_and_never_fails_the_ticket() {
     let due = set_due_date(&json!({"value": 24}));
     let action = |kind: &str, params: Value| json!({"action_type": kind, "action_params": params});
     let cases = [
-        (set_priority("urgent"), "set_priority to urgent : priority must be critical, high, medium or low"),
+        (
+            set_priority("urgent"),
+            "set_priority to urgent : priority must be critical, high, medium or low",
+        ),
         (
             action("set_priority", json!({})),
             "set_priority to (none) : priority must be critical, high, medium or low",
@@ -264,7 +267,10 @@ async fn a_rule_that_fails_undoes_its_own_effects_and_never_fails_the_ticket() {
             "assign_executor strategy astrology is not supported",
         ),
         (
-            action("assign_executor", json!({"strategy": "specific_executor", "executor_id": "Mike"})),
+            action(
+                "assign_executor",
+                json!({"strategy": "specific_executor", "executor_id": "Mike"}),
+            ),
             "invalid input syntax for type uuid: \"Mike\"",
         ),
         (set_due_date(&json!({"value": 1e30})), "interval out of range"),
@@ -414,7 +420,8 @@ async fn a_rule_that_is_being_deleted_does_not_fail_the_ticket() {
 #[tokio::test]
 async fn rules_that_are_skipped_are_logged_where_a_setting_asks_for_it() {
     let sql = TestSql::start().await;
-    sql.run("update dropwire.settings set log_skipped_rules = true").await;
+    sql.run("update dropwire.settings set log_skipped_rules = true")
+        .await;
     let stops = json!({"stop_on_match": true, "priority_order": 2});
     let other = sql
         .rule(json!({"priority_order": 1}), &[category(&["HVAC"])], &[])
@@ -441,8 +448,10 @@ async fn a_rule_runs_as_often_for_a_ticket_as_it_may() {
     let rule = sql.rule(twice, &[], &[]).await;
     let ticket = sql.ticket(json!({})).await;
     for n in 0..4 {
-        sql.run(&format!("update tickets set title = 'Leak {n}' where id = '{ticket}'"))
-            .await;
+        sql.run(&format!(
+            "update tickets set title = 'Leak {n}' where id = '{ticket}'"
+        ))
+        .await;
     }
     assert_eq!(sql.outcome(rule).await, "success success");
     sql.ticket(json!({})).await;

@@ -68,7 +68,11 @@ async fn every_effect_writes_the_dashboards_activity_and_one_webhook_in_order_af
         ])
     );
     let actor = "select nullif(current_setting('dropwire.actor', true), '')";
-    assert_eq!(sql.value(actor).await, None, "what comes after is somebody's again");
+    assert_eq!(
+        sql.value(actor).await,
+        None,
+        "what comes after is somebody's again"
+    );
 }
 
 #[tokio::test]
@@ -76,10 +80,7 @@ async fn a_due_date_is_so_many_days_from_now_and_a_day_where_the_calculation_is_
     let sql = TestSql::start().await;
     for (params, hours) in [
         (json!({"calculation": "days_from_now", "value": 3}), 72),
-        (
-            json!({"calculation": "business_hours_from_now", "value": 5}),
-            5,
-        ), // no working days
+        (json!({"calculation": "business_hours_from_now", "value": 5}), 5), // no working days
         (json!({"calculation": "fortnights", "value": 5}), 24),
     ] {
         sql.rule(json!({}), &[], &[set_due_date(&params)]).await;
@@ -131,11 +132,7 @@ async fn the_category_becomes_miscellaneous_which_is_created_where_it_is_missing
     )
     .await;
     let sees_it = sql
-        .rule(
-            json!({"priority_order": 2}),
-            &[category(&["miscellaneous"])],
-            &[],
-        )
+        .rule(json!({"priority_order": 2}), &[category(&["miscellaneous"])], &[])
         .await;
     sql.ticket(json!({})).await;
     assert_eq!(sql.outcome(sees_it).await, "success");
@@ -231,9 +228,11 @@ async fn a_notice_goes_to_each_recipient_with_the_template_filled_in() {
     let notices = "select n.tenant_id, n.type, n.level, n.status, n.title, n.message, n.metadata ->> 'recipient' as recipient,
                           n.user_id, n.metadata ->> 'ticket_id' as ticket
                      from tenant_notifications n order by recipient";
-    let notice = |recipient: &str, user: Option<&str>| json!({
+    let notice = |recipient: &str, user: Option<&str>| {
+        json!({
         "tenant_id": TENANT, "type": "ticket.rule", "level": "info", "status": "unread", "title": "Ticket TKT-1000",
-        "message": "Leak of John Doe is medium", "recipient": recipient, "user_id": user, "ticket": ticket});
+        "message": "Leak of John Doe is medium", "recipient": recipient, "user_id": user, "ticket": ticket})
+    };
     let mut expected = [
         notice("ADA@example.com", Some(ADA)),
         notice("admin", Some(ADA)),
@@ -252,7 +251,8 @@ async fn a_notice_goes_to_each_recipient_with_the_template_filled_in() {
     sql.rule(json!({}), &[], &[action("notify", &json!({}))]).await;
     sql.ticket(json!({})).await;
     assert_eq!(
-        sql.rows("select user_id, message from tenant_notifications").await,
+        sql.rows("select user_id, message from tenant_notifications")
+            .await,
         json!([{"user_id": null, "message": "Leak"}]),
         "without recipient and template: the tenant, with the title"
     );
@@ -279,7 +279,8 @@ async fn an_action_is_carried_out_where_its_own_condition_holds() {
         conditional["action_condition"] = json!(condition);
         sql.rule(json!({}), &[], &[conditional]).await;
         sql.ticket(json!({})).await;
-        let done = "select t.priority, l.execution_status as status, l.actions_executed -> 0 -> 'skipped' as skipped
+        let done =
+            "select t.priority, l.execution_status as status, l.actions_executed -> 0 -> 'skipped' as skipped
                       from tickets t join rule_execution_logs l on l.ticket_id = t.id";
         let expected = if holds {
             json!([{"priority": "critical", "status": "success", "skipped": null}])

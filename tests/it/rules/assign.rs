@@ -495,8 +495,10 @@ async fn a_counter_that_somebody_holds_is_waited_for_by_nobody_and_caught_up_wit
     let executor = sql.executor(json!({"max_concurrent_tickets": 3})).await;
     let holder = sql.connect().await;
     holder
-        .batch_execute("begin; select from dropwire.executor_load for no key update;
-             select from executor_profiles for no key update")
+        .batch_execute(
+            "begin; select from dropwire.executor_load for no key update;
+             select from executor_profiles for no key update",
+        )
         .await
         .unwrap();
     for _ in 0..2 {
@@ -542,14 +544,20 @@ async fn sixty_four_sessions_fill_eight_executors_and_the_default_one_gets_the_r
         inserted.unwrap();
     }
 
-    let counts = "select coalesce(executor_profile_id::text, 'nobody') as who, count(*) from tickets group by 1";
+    let counts =
+        "select coalesce(executor_profile_id::text, 'nobody') as who, count(*) from tickets group by 1";
     let counts: std::collections::HashMap<String, i64> = sql
         .rows(counts)
         .await
         .as_array()
         .unwrap()
         .iter()
-        .map(|row| (row["who"].as_str().unwrap().to_owned(), row["count"].as_i64().unwrap()))
+        .map(|row| {
+            (
+                row["who"].as_str().unwrap().to_owned(),
+                row["count"].as_i64().unwrap(),
+            )
+        })
         .collect();
     for executor in eight {
         assert_eq!(counts[&executor.to_string()], 5, "{counts:?}");

@@ -158,8 +158,10 @@ async fn the_originals_labels_are_their_offsets() {
         ("utc", 0),
     ] {
         let zone = FixedOffset::east_opt(minutes * 60).unwrap();
-        sql.agrees_with(&zone, label, OFFICE, "2025-03-28T10:00:00Z").await;
-        sql.agrees_with(&zone, label, SHIFTS, "2025-03-28T10:00:00Z").await;
+        sql.agrees_with(&zone, label, OFFICE, "2025-03-28T10:00:00Z")
+            .await;
+        sql.agrees_with(&zone, label, SHIFTS, "2025-03-28T10:00:00Z")
+            .await;
     }
 }
 

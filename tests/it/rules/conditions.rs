@@ -221,7 +221,10 @@ async fn parts_of_a_text_are_found_literally_and_without_case() {
             expected,
             "{operator} {value:?}"
         );
-        assert!(!holds_for(&sql, &ticket, "floor", operator, &[value]).await, "{operator}");
+        assert!(
+            !holds_for(&sql, &ticket, "floor", operator, &[value]).await,
+            "{operator}"
+        );
     }
 }
 

@@ -39,14 +39,8 @@ async fn a_delayed_action_waits_until_it_is_due_runs_once_and_is_logged() {
     sql.ticket(json!({})).await;
     let waits = "select d.due_at = t.created_at + interval '1 hour' as due, actions_executed -> 0 ->> 'due_at' is not null as told
                    from dropwire.delayed_actions d, tickets t, rule_execution_logs";
-    assert_eq!(
-        sql.rows(waits).await,
-        json!([{"due": true, "told": true}])
-    );
-    assert_eq!(
-        (sql.pass().await, sql.priority().await),
-        (0, "medium".to_owned())
-    );
+    assert_eq!(sql.rows(waits).await, json!([{"due": true, "told": true}]));
+    assert_eq!((sql.pass().await, sql.priority().await), (0, "medium".to_owned()));
 
     sql.hour_passes().await;
     assert_eq!(
@@ -71,10 +65,7 @@ async fn a_delayed_action_runs_only_if_its_condition_still_holds() {
     sql.ticket(json!({})).await;
     sql.run("update tickets set status = 'resolved'").await;
     sql.hour_passes().await;
-    assert_eq!(
-        (sql.pass().await, sql.priority().await),
-        (1, "medium".to_owned())
-    );
+    assert_eq!((sql.pass().await, sql.priority().await), (1, "medium".to_owned()));
     assert_eq!(sql.outcome(rule).await, "success skipped");
     sql.run("update tickets set status = 'open'").await;
     assert_eq!(sql.pass().await, 0, "its time has passed");

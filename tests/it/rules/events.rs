@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::set_priority;
 use super::actions::action;
+use super::set_priority;
 use crate::support::TestSql;
 use crate::support::sql::MIKE_PROFILE;
 
@@ -157,14 +157,12 @@ async fn delayed_actions_cannot_keep_each_other_going_either() {
     sql.run("update tickets set priority = 'low'").await;
     let mut rounds = Vec::new();
     for _ in 0..5 {
-        sql.run("update dropwire.delayed_actions set due_at = now()").await;
+        sql.run("update dropwire.delayed_actions set due_at = now()")
+            .await;
         rounds.push(sql.pass().await);
     }
     assert_eq!(rounds, [1, 1, 0, 0, 0]);
-    assert_eq!(
-        sql.value("select priority from tickets").await.unwrap(),
-        "low"
-    );
+    assert_eq!(sql.value("select priority from tickets").await.unwrap(), "low");
 }
 
 #[tokio::test]

@@ -48,7 +48,8 @@ async fn it_says_which_rules_match_why_and_what_they_would_do() {
     let mut due = named("Soon", 1);
     due["rule_type"] = json!("sla");
     let sees = json!({"field_path": "priority", "operator": "equals", "value": ["critical"]});
-    sql.rule(due, &[sees], &[set_due_date(&json!({"value": 4}))]).await;
+    sql.rule(due, &[sees], &[set_due_date(&json!({"value": 4}))])
+        .await;
     let mut bad = named("Bad", 2);
     bad["rule_type"] = json!("sla");
     sql.rule(bad, &[], &[set_priority("urgent")]).await;
@@ -57,10 +58,10 @@ async fn it_says_which_rules_match_why_and_what_they_would_do() {
     let regex = json!({"field_path": "title", "operator": "regex", "value": ["(a)\\1"]});
     sql.rule(other, &[category(&["HVAC"]), regex], &[]).await;
 
-    let hypothetical = json!({"tenant_id": TENANT, "category": "Plumbing", "priority": "low", "title": "Leak"});
+    let hypothetical =
+        json!({"tenant_id": TENANT, "category": "Plumbing", "priority": "low", "title": "Leak"});
     let explanation = sql.explain(&hypothetical, "on_create").await;
-    let outcome =
-        |name: &str, matched: bool, outcome: &str| (name.to_owned(), matched, outcome.to_owned());
+    let outcome = |name: &str, matched: bool, outcome: &str| (name.to_owned(), matched, outcome.to_owned());
     assert_eq!(
         outcomes(&explanation),
         [
@@ -101,7 +102,10 @@ async fn it_says_which_rules_match_why_and_what_they_would_do() {
     assert_eq!(why(4, "title")["problem"], "has a backreference");
     assert_eq!(explanation["before"]["priority"], "low");
     assert_eq!(explanation["after"]["priority"], "critical");
-    assert_eq!(explanation["after"]["due_date"], explanation["after"]["sla_due_date"]);
+    assert_eq!(
+        explanation["after"]["due_date"],
+        explanation["after"]["sla_due_date"]
+    );
 }
 
 #[tokio::test]

@@ -11,7 +11,14 @@ use crate::support::app::TENANT;
 const PRIORITIES: [&str; 4] = ["low", "medium", "high", "critical"];
 const STATUSES: [&str; 4] = ["open", "in-progress", "resolved", "closed"];
 const TYPES: [&str; 3] = ["priority", "sla", "allocation"];
-const FIELDS: [&str; 6] = ["priority", "status", "category", "room", "building", "nowhere.at[0].all"];
+const FIELDS: [&str; 6] = [
+    "priority",
+    "status",
+    "category",
+    "room",
+    "building",
+    "nowhere.at[0].all",
+];
 const OPERATORS: [&str; 15] = [
     "equals",
     "not_equals",
@@ -159,7 +166,10 @@ impl Rule {
         groups.sort_unstable();
         groups.dedup();
         groups.into_iter().all(|group| {
-            let mut members = self.conditions.iter().filter(|condition| condition.group == group);
+            let mut members = self
+                .conditions
+                .iter()
+                .filter(|condition| condition.group == group);
             let first = members.next().is_some_and(|first| first.holds(ticket));
             members.fold(first, |so_far, next| match next.joined_by {
                 Some("OR") => so_far || next.holds(ticket),
@@ -306,8 +316,12 @@ impl TestSql {
         self.insert_all("rules", columns, rows).await;
         let columns = "id, rule_id, field_path, operator, value, sequence, group_id, logical_operator";
         self.insert_all("conditions", columns, conditions).await;
-        self.insert_all("actions", "rule_id, action_type, action_params, step_order", actions)
-            .await;
+        self.insert_all(
+            "actions",
+            "rule_id, action_type, action_params, step_order",
+            actions,
+        )
+        .await;
     }
 
     /// What the engine makes of a ticket, in the model's terms.

@@ -13,7 +13,10 @@ impl TestSql {
         match row.get::<_, Option<String>>(0) {
             None => Ok(row.get(1)),
             Some(problem) => {
-                assert!(!row.get::<_, bool>(1), "a refused pattern matches nothing: {pattern}");
+                assert!(
+                    !row.get::<_, bool>(1),
+                    "a refused pattern matches nothing: {pattern}"
+                );
                 Err(problem)
             }
         }

@@ -92,7 +92,8 @@ async fn a_ticket_created_with_little_time_is_at_risk_at_once_and_one_without_is
     let soon = chrono::Utc::now() + chrono::Duration::hours(4);
     sql.ticket(json!({"sla_due_date": soon})).await; // as the original's engine writes it
     assert_eq!(sql.notified().await, "sla.at_risk");
-    sql.run("delete from tickets; delete from tenant_notifications").await;
+    sql.run("delete from tickets; delete from tenant_notifications")
+        .await;
     sql.ticket(json!({"due_date": "2020-01-01T00:00:00Z"})).await;
     assert_eq!(sql.notified().await, "sla.breached");
 }
@@ -107,7 +108,8 @@ async fn another_due_date_is_another_promise() {
     assert_eq!(sql.notified().await, "sla.breached");
     sql.hours_pass(30).await;
     assert_eq!(sql.notified().await, "sla.breached sla.at_risk");
-    sql.run("update tickets set due_date = null, sla_due_date = null").await;
+    sql.run("update tickets set due_date = null, sla_due_date = null")
+        .await;
     sql.hours_pass(30).await;
     assert_eq!(sql.notified().await, "sla.breached sla.at_risk");
 }
@@ -125,11 +127,7 @@ async fn what_is_done_is_not_late_and_a_reopened_ticket_is_told_of_what_was_not_
     assert_eq!(sql.notified().await, "sla.at_risk sla.breached");
     sql.run("update tickets set status = 'closed'; update tickets set status = 'open'")
         .await;
-    assert_eq!(
-        sql.notified().await,
-        "sla.at_risk sla.breached",
-        "told is told"
-    );
+    assert_eq!(sql.notified().await, "sla.at_risk sla.breached", "told is told");
 }
 
 #[tokio::test]
