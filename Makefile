@@ -5,7 +5,7 @@ APT   = $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive 
 # Debian keeps the server's programs out of PATH.
 HAVE_POSTGRES = command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres >/dev/null 2>&1
 
-.PHONY: help run test check openapi bench bench-rules ci deps-build deps-postgres deps-test deps-clients deps-bench
+.PHONY: help run test check openapi bench bench-rest bench-rules ci deps-build deps-postgres deps-test deps-clients deps-bench
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
@@ -31,6 +31,10 @@ bench: deps-build deps-postgres deps-bench ## Measure telegram-webhook beside pg
 	cargo build --release --locked
 	benches/telegram-webhook.sh
 
+bench-rest: deps-build deps-postgres deps-bench ## Measure /rest/v1 beside pgbench
+	cargo build --release --locked
+	benches/rest.sh
+
 bench-rules: deps-build deps-postgres ## Measure a ticket with 50 rules beside one with none
 	cargo build --release --locked
 	benches/rules.sh
@@ -53,15 +57,17 @@ deps-test:
 	@command -v curl >/dev/null || { $(APT) curl; }
 	@command -v chromium >/dev/null || { $(APT) chromium; }
 
-# Others' tools, which read the OpenAPI document: a TypeScript client's and a fuzzer. Installed anew when their pins change.
+# Others' tools: supabase-js, and what reads the OpenAPI document: a TypeScript client's and a fuzzer. Installed anew when
+# their pins change.
 CLIENT = tests/clients/typescript
+SUPABASE_JS = tests/clients/supabase-js
 FUZZER = tests/clients/schemathesis
 
-deps-clients: $(CLIENT)/node_modules/.package-lock.json target/schemathesis/installed.txt
+deps-clients: $(CLIENT)/node_modules/.package-lock.json $(SUPABASE_JS)/node_modules/.package-lock.json target/schemathesis/installed.txt
 
-$(CLIENT)/node_modules/.package-lock.json: $(CLIENT)/package-lock.json
+tests/clients/%/node_modules/.package-lock.json: tests/clients/%/package-lock.json
 	@command -v npm >/dev/null || { $(APT) nodejs npm; }
-	cd $(CLIENT) && npm ci --loglevel=error
+	cd tests/clients/$* && npm ci --loglevel=error
 	@touch $@
 
 target/schemathesis/installed.txt: $(FUZZER)/requirements.txt

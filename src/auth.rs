@@ -47,8 +47,16 @@ impl ProjectKey {
         Self { value, role }
     }
 
-    fn matches(&self, candidate: &str) -> bool {
-        self.value.matches(candidate)
+    /// The role of the key among `keys` that equals `candidate`.
+    pub fn role_of(keys: &[Self], candidate: &str) -> Option<Role> {
+        // Every key is compared, so that the time taken does not tell which one came close.
+        let mut found = None;
+        for key in keys {
+            if key.value.matches(candidate) {
+                found = Some(key.role);
+            }
+        }
+        found
     }
 }
 

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::auth::Role;
-use crate::config::variables::{DATABASE, KEYS, LOGS, ONBOARDING, SERVER, Section, WEBHOOKS};
+use crate::config::variables::{DATABASE, KEYS, LOGS, ONBOARDING, REST, SERVER, Section, TELEGRAM, WEBHOOKS};
 use crate::config::{self, Env, Flags, LISTEN_ALLOWED, worker_threads};
 use crate::error::chain;
 use verbs::VerbError;
@@ -34,6 +34,8 @@ enum Verb {
     /// Works on the database that DATABASE_URL names; without one, on an embedded PostgreSQL that it starts and
     /// stops itself (the server's binaries have to be installed). The embedded database is migrated at each start,
     /// a given one only with --migrate.
+    ///
+    /// With --rest-only it is a drop-in for PostgREST instead: any database, by PostgREST's own variables.
     Serve(Serve),
     /// Serve with demo data, local Supabase's well-known keys and a webhook inbox
     ///
@@ -80,6 +82,7 @@ enum Verb {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of the command line")]
 struct Serve {
     #[command(flatten)]
     listen: Listen,
@@ -89,6 +92,15 @@ struct Serve {
     /// Apply pending migrations to DATABASE_URL before serving
     #[arg(long)]
     migrate: bool,
+    /// Serve PostgREST's interface alone, at / and /rest/v1, in front of PGRST_DB_URI (or DATABASE_URL)
+    ///
+    /// The database is left as it is, and every setting has PostgREST's name and default: without --listen it is
+    /// PGRST_SERVER_HOST and PGRST_SERVER_PORT [default: 0.0.0.0:3000] where it listens.
+    #[arg(long, conflicts_with_all = ["no_dispatch", "migrate", "data_dir"])]
+    rest_only: bool,
+    /// Print the settings of --rest-only, those in the database too, instead of serving; secrets are masked
+    #[arg(long, requires = "rest_only")]
+    dump_config: bool,
 }
 
 #[derive(Debug, Args)]
@@ -172,13 +184,17 @@ async fn dispatch(verb: Verb) -> Result<(), VerbError> {
     };
     match verb {
         Verb::Serve(serve) => {
-            verbs::serve(Flags {
+            let flags = Flags {
                 listen: serve.listen.listen,
                 data_dir: serve.listen.data.data_dir,
                 no_dispatch: serve.no_dispatch,
                 migrate: serve.migrate,
-            })
-            .await
+            };
+            match (serve.rest_only, serve.dump_config) {
+                (false, _) => verbs::serve(flags).await,
+                (true, false) => verbs::serve_rest_only(&flags).await,
+                (true, true) => verbs::dump_config(&flags).await,
+            }
         }
         Verb::Dev(listen) => {
             verbs::dev(Flags {
@@ -209,6 +225,8 @@ Examples:
           run it with a PostgreSQL of its own
   DATABASE_URL=postgresql://… SUPABASE_JWT_SECRET=… dropwire serve --migrate --listen 0.0.0.0:54321
           run it on a database that exists, Supabase's too
+  PGRST_DB_URI=postgresql://authenticator:…@host/db PGRST_DB_ANON_ROLE=anon dropwire serve --rest-only
+          run it in place of PostgREST, on any database
   dropwire keys --role authenticated --sub 6f9619ff-8b86-d011-b42d-00cf4fc964ff --days 1
           mint a user's token
 ";
@@ -223,7 +241,7 @@ Exit codes:
 
 /// The command line with each verb's share of the environment in its help.
 fn manual() -> clap::Command {
-    let everything = [SERVER, DATABASE, KEYS, WEBHOOKS, ONBOARDING, LOGS];
+    let everything = [SERVER, DATABASE, KEYS, REST, WEBHOOKS, ONBOARDING, TELEGRAM, LOGS];
     let of = |sections: &[Section]| format!("{}{EXIT_CODES}", environment(sections));
     Cli::command()
         .after_long_help(format!("{EXAMPLES}\n{}", of(&everything)))

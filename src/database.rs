@@ -56,6 +56,8 @@ pub struct Database {
     pub pool: Pool,
     /// The owner's connection.
     pub owner: Target,
+    /// The login role's.
+    pub login: Target,
     /// The project's HS256 secret.
     pub jwt_secret: Secret,
     embedded: Option<EmbeddedServer>,
@@ -74,10 +76,11 @@ impl Database {
                 return Err(DatabaseError::Pending(pending.len()));
             }
         }
-        let pool = pool(&owner, &settings.database).await?;
+        let login = login(&owner, &settings.database).await?;
         Ok(Self {
-            pool,
+            pool: pool(&login, &settings.database)?,
             owner,
+            login,
             jwt_secret,
             embedded,
         })
@@ -108,7 +111,16 @@ pub async fn owner(settings: &DatabaseSettings) -> Result<(Target, Option<Embedd
 
 /// Reads a connection string; a wrong one is a wrong setting, and is not shown.
 pub fn target(name: &'static str, url: &Secret) -> Result<Target, DatabaseError> {
-    Target::parse(url.expose()).map_err(|error| match error {
+    target_with(name, url, &[])
+}
+
+/// As [`target`], with values for options that the string leaves open.
+pub fn target_with(
+    name: &'static str,
+    url: &Secret,
+    defaults: &[(&str, String)],
+) -> Result<Target, DatabaseError> {
+    Target::parse_with(url.expose(), defaults).map_err(|error| match error {
         ConnectError::Syntax(error) => {
             let allowed = format!(
                 "a PostgreSQL URL such as postgresql://user:password@host:5432/database?sslmode=verify-full; in this \
@@ -120,12 +132,16 @@ pub fn target(name: &'static str, url: &Secret) -> Result<Target, DatabaseError>
     })
 }
 
+/// The role that requests log in as: the one that is given, else the database's own.
+async fn login(owner: &Target, settings: &DatabaseSettings) -> Result<Target, DatabaseError> {
+    match &settings.login_url {
+        Some(url) => target("DROPWIRE_DB_LOGIN_URL", url),
+        None => Ok(login::ensure(owner).await?),
+    }
+}
+
 /// The pool of the login role that requests run as.
-pub async fn pool(owner: &Target, settings: &DatabaseSettings) -> Result<Pool, DatabaseError> {
-    let login = match &settings.login_url {
-        Some(url) => target("DROPWIRE_DB_LOGIN_URL", url)?,
-        None => login::ensure(owner).await?,
-    };
+fn pool(login: &Target, settings: &DatabaseSettings) -> Result<Pool, DatabaseError> {
     let statements = if settings.transaction_pooler {
         Statements::Unnamed
     } else {
@@ -136,7 +152,7 @@ pub async fn pool(owner: &Target, settings: &DatabaseSettings) -> Result<Pool, D
         wait_timeout: settings.pool_timeout,
         statements,
     };
-    Ok(Pool::new(&login, pool_settings)?)
+    Ok(Pool::new(login, pool_settings)?)
 }
 
 /// The configured secret; with the embedded database, else the one kept beside it.

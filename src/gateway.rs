@@ -3,7 +3,10 @@
 //! The rules of Supabase's gateway, hosted flavour, widened so that every caller out there is served: a bearer
 //! token wins; else the `apikey` header; else `?apikey=`. Legacy JWT keys and `sb_…` keys are taken in any of them.
 
+use std::borrow::Cow;
+
 use poem::Request;
+use poem::http::HeaderMap;
 use poem::http::header::AUTHORIZATION;
 
 use crate::auth::AuthContext;
@@ -52,18 +55,34 @@ fn bearer(authorization: &str) -> Option<&str> {
 }
 
 fn api_key(req: &Request) -> Option<String> {
-    let header = req
-        .headers()
+    project_key(req.headers(), req.uri().query())
+}
+
+/// The project's key: the `apikey` header's, else `?apikey=`'s.
+pub fn project_key(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+    let header = headers
         .get("apikey")
         .and_then(|v| v.to_str().ok())
         .map(str::to_owned);
     let query = || {
-        let query = req.uri().query()?;
-        url::form_urlencoded::parse(query.as_bytes())
+        url::form_urlencoded::parse(query?.as_bytes())
             .find(|(k, _)| k == "apikey")
             .map(|(_, v)| v.into_owned())
     };
     header.or_else(query).filter(|key| !key.is_empty())
+}
+
+/// A query string without its `apikey`, which is for the gateway alone.
+pub fn without_project_key(query: &str) -> Cow<'_, str> {
+    let is_key = |part: &&str| {
+        let name = url::form_urlencoded::parse(part.as_bytes()).next();
+        name.is_some_and(|(name, _)| name == "apikey")
+    };
+    if !query.split('&').any(|part| is_key(&part)) {
+        return Cow::Borrowed(query);
+    }
+    let kept: Vec<_> = query.split('&').filter(|part| !is_key(part)).collect();
+    Cow::Owned(kept.join("&"))
 }
 
 #[cfg(test)]
@@ -142,6 +161,20 @@ mod tests {
             Err(GatewayError::Invalid)
         );
         assert_eq!(ask("/", &[("apikey", "nonsense")]), Err(GatewayError::Invalid));
+    }
+
+    #[test]
+    fn the_key_is_cut_out_of_the_query_and_nothing_else_is() {
+        let cases = [
+            ("", ""),
+            ("a=1&b=%61pikey&apikey2=x", "a=1&b=%61pikey&apikey2=x"),
+            ("apikey=x", ""),
+            ("a=1&apikey=x&b=2", "a=1&b=2"),
+            ("%61pikey=x&apikey&apikey=&a=%26", "a=%26"),
+        ];
+        for (query, expected) in cases {
+            assert_eq!(without_project_key(query), expected, "{query}");
+        }
     }
 
     #[test]

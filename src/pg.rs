@@ -6,5 +6,5 @@ pub mod migrate;
 pub mod pool;
 pub mod server;
 #[cfg(test)]
-mod test_cluster;
+pub(crate) mod test_cluster;
 pub mod tls;

@@ -8,6 +8,7 @@ use postgres_types::Type;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::app::rest_only::{RestOnly, RestOnlySettings};
 use crate::app::{App, AppError, AppState};
 use crate::auth::{Role, jwt};
 use crate::config::{ConfigError, Env, Flags, Settings};
@@ -17,8 +18,10 @@ use crate::error::chain;
 use crate::pg::connect::ConnectError;
 use crate::pg::migrate::{self as migrations, MigrateError};
 use crate::pg::server::ServerError;
+use crate::rest::settings::LogLevel;
+use crate::rest::state::RefreshError;
 use crate::webhook::dispatch::Report;
-use crate::{functions, telemetry};
+use crate::{functions, rest, telemetry};
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +53,10 @@ impl VerbError {
     pub(super) fn exit_code(&self) -> u8 {
         let database = match self {
             Self::Database(error) | Self::App(AppError::Database(error)) => Some(error),
-            Self::Config(_) => return 2,
+            Self::Config(_)
+            | Self::App(AppError::Config(_) | AppError::Settings(RefreshError::Config(_))) => {
+                return 2;
+            }
             _ => None,
         };
         match database {
@@ -74,6 +80,35 @@ pub(super) async fn serve(flags: Flags) -> Result<(), VerbError> {
     let app = App::start(settings, None).await?;
     tracing::info!(listen = %app.address, "Dropwire is ready");
     run_until_signal(app).await
+}
+
+pub(super) async fn serve_rest_only(flags: &Flags) -> Result<(), VerbError> {
+    let env = Env::from_process();
+    let settings = RestOnlySettings::load(flags, &env)?;
+    let filter = settings
+        .log_level
+        .map_or(telemetry::DEFAULT_FILTER, LogLevel::filter);
+    telemetry::init_with(&env, filter)?;
+    let app = RestOnly::start(settings).await?;
+    tracing::info!(
+        listen = %app.address,
+        admin = app.admin_address.map(tracing::field::display),
+        "Dropwire serves /rest/v1 alone"
+    );
+    tokio::select! {
+        signalled = until_signal() => signalled?,
+        lost = app.lost() => return Err(lost.into()),
+    }
+    Ok(app.stop().await?)
+}
+
+pub(super) async fn dump_config(flags: &Flags) -> Result<(), VerbError> {
+    let env = Env::from_process();
+    let settings = RestOnlySettings::load(flags, &env)?;
+    telemetry::init(&env)?;
+    let config = settings.config().await?;
+    std::io::stdout().write_all(rest::settings::dump(&config).as_bytes())?;
+    Ok(())
 }
 
 pub(super) async fn dev(flags: Flags) -> Result<(), VerbError> {
@@ -108,6 +143,11 @@ fn beside(data_dir: &std::path::Path) -> PathBuf {
 }
 
 async fn run_until_signal(app: App) -> Result<(), VerbError> {
+    until_signal().await?;
+    Ok(app.stop().await?)
+}
+
+async fn until_signal() -> Result<(), VerbError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
@@ -115,7 +155,7 @@ async fn run_until_signal(app: App) -> Result<(), VerbError> {
         _ = interrupt.recv() => {}
     }
     tracing::info!("shutting down");
-    Ok(app.stop().await?)
+    Ok(())
 }
 
 pub(super) async fn migrate(flags: Flags) -> Result<(), VerbError> {

@@ -1,6 +1,6 @@
 //! Reading one setting: look up, parse, and say clearly what is wrong.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -76,6 +76,14 @@ impl Env {
     /// The value of `name`, unless it is absent or blank.
     pub fn text(&self, name: &str) -> Option<String> {
         self.0.get(name).filter(|v| !v.trim().is_empty()).cloned()
+    }
+
+    /// Every variable whose name begins with `prefix`, by the rest of its name; empty ones too.
+    pub(super) fn with_prefix(&self, prefix: &str) -> BTreeMap<String, String> {
+        self.0
+            .iter()
+            .filter_map(|(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), value.clone())))
+            .collect()
     }
 
     /// The first of `names` that is set, parsed; `allowed` describes a right value.

@@ -71,6 +71,11 @@ pub const SERVER: Section = Section {
             "30000",
             "time for a request's body to arrive",
         ),
+        (
+            "DROPWIRE_REST_BODY_MAX_BYTES",
+            "52428800",
+            "bytes that a body may have below /rest/v1",
+        ),
         ("SUPABASE_URL", "http://LISTEN", "the base URL that clients use"),
     ],
 };
@@ -93,6 +98,100 @@ pub const KEYS: Section = Section {
             "SUPABASE_PUBLISHABLE_KEY, SUPABASE_SECRET_KEY",
             "none",
             "sb_… keys to accept; …_KEYS takes {\"name\":\"key\"}",
+        ),
+    ],
+};
+
+/// PostgREST's settings, and ours beside them.
+pub const REST: Section = Section {
+    title: "/rest/v1 (PostgREST's names; in brackets Supabase's default, then --rest-only's)",
+    variables: &[
+        (
+            "PGRST_DB_URI",
+            "DATABASE_URL",
+            "with --rest-only: URL of the role that requests log in as",
+        ),
+        ("PGRST_DB_SCHEMAS", "public", "exposed schemas, joined by commas"),
+        (
+            "PGRST_DB_EXTRA_SEARCH_PATH",
+            "public, extensions; public",
+            "schemas added to the search path",
+        ),
+        (
+            "PGRST_DB_ANON_ROLE",
+            "anon; none",
+            "role of requests without a token",
+        ),
+        ("PGRST_DB_MAX_ROWS", "1000; none", "rows per answer at most"),
+        (
+            "PGRST_DB_POOL",
+            "DROPWIRE_DB_POOL_SIZE; 10",
+            "connections, with --rest-only",
+        ),
+        (
+            "PGRST_DB_TX_END",
+            "commit",
+            "commit or rollback, with -allow-override",
+        ),
+        (
+            "PGRST_DB_PRE_REQUEST",
+            "none",
+            "function that is run before each request",
+        ),
+        (
+            "PGRST_DB_AGGREGATES_ENABLED, PGRST_DB_PLAN_ENABLED",
+            "false",
+            "aggregates; plans as answers",
+        ),
+        (
+            "PGRST_DB_CONFIG, PGRST_DB_PRE_CONFIG",
+            "true; none",
+            "settings in the database; a function that makes them",
+        ),
+        (
+            "PGRST_DB_CHANNEL",
+            "pgrst",
+            "channel on which reloads are asked for",
+        ),
+        (
+            "PGRST_JWT_SECRET",
+            "none",
+            "secret, JWK or JWK set, or @file; beside SUPABASE_JWT_SECRET on Supabase's surface",
+        ),
+        (
+            "PGRST_JWT_AUD, PGRST_JWT_ROLE_CLAIM_KEY",
+            "none; $.role",
+            "audience that tokens must name; where they name the role",
+        ),
+        (
+            "PGRST_OPENAPI_MODE",
+            "follow-privileges",
+            "what the root tells: follow-privileges, ignore-privileges, disabled",
+        ),
+        (
+            "PGRST_SERVER_HOST, PGRST_SERVER_PORT",
+            "0.0.0.0, 3000",
+            "where --rest-only listens without --listen",
+        ),
+        (
+            "PGRST_ADMIN_SERVER_HOST, PGRST_ADMIN_SERVER_PORT",
+            "PGRST_SERVER_HOST, none",
+            "where --rest-only has /live and /ready",
+        ),
+        (
+            "PGRST_…",
+            "PostgREST's",
+            "every other setting of PostgREST 16, by its own name",
+        ),
+        (
+            "DROPWIRE_REST_ALLOW_UNFILTERED_WRITES",
+            "false",
+            "take PATCH and DELETE without a filter on Supabase's surface too",
+        ),
+        (
+            "DROPWIRE_REST_OPENAPI_FOR_ANON",
+            "false",
+            "show the OpenAPI root to anon on Supabase's surface too",
         ),
     ],
 };
@@ -162,6 +261,29 @@ pub const ONBOARDING: Section = Section {
             "DROPWIRE_ONBOARDING_TIMEOUT_MS",
             "10000",
             "time for Make to answer an onboarding request",
+        ),
+    ],
+};
+
+/// The executors' bot.
+pub const TELEGRAM: Section = Section {
+    title: "Telegram",
+    variables: &[
+        ("TELEGRAM_BOT_TOKEN", "none", "token of the executors' bot"),
+        (
+            "DROPWIRE_TELEGRAM_WEBHOOK_SECRET",
+            "none",
+            "setWebhook's secret_token; without it anybody can send updates",
+        ),
+        (
+            "DROPWIRE_TELEGRAM_API_URL",
+            "https://api.telegram.org",
+            "base URL of a Bot API server of your own",
+        ),
+        (
+            "DROPWIRE_TELEGRAM_TIMEOUT_MS",
+            "10000",
+            "time for Telegram to answer a call",
         ),
     ],
 };

@@ -3,9 +3,6 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
-use poem::http::header::{CONTENT_LENGTH, EXPECT};
 use poem::web::Data;
 use poem::{FromRequest as _, Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
@@ -14,11 +11,10 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use super::error::FunctionError;
 use crate::app::AppState;
+use crate::http::body::{self, BodyError};
 
 /// Largest body in bytes: 5 MB, as Make's own limit.
 pub const LIMIT: usize = 5 * 1024 * 1024;
-/// Most bytes of an unwanted body that are read, to be thrown away.
-const DISCARD_LIMIT: usize = 64 * 1024 * 1024;
 
 /// A JSON body, unparsed; `T` is its documented shape.
 pub struct JsonBody<T> {
@@ -34,62 +30,13 @@ impl<T> JsonBody<T> {
 }
 
 async fn read(req: &Request, body: &mut RequestBody, timeout: Duration) -> Result<Vec<u8>, FunctionError> {
-    let announced = req.header(CONTENT_LENGTH).and_then(|length| length.parse().ok());
-    if expects_continue(req) && announced.is_some_and(|length: u64| length > LIMIT as u64) {
-        return Err(FunctionError::PayloadTooLarge);
-    }
     let body = body.take().map_err(|_taken_before| FunctionError::Internal)?;
-    let mut chunks = Box::pin(body.into_bytes_stream());
-    let bytes = tokio::time::timeout(timeout, collect(&mut chunks)).await;
-    let bytes = bytes.unwrap_or(Err(FunctionError::BodyTimeout));
-    if matches!(bytes, Err(FunctionError::PayloadTooLarge)) {
-        drop(tokio::spawn(drain(chunks, timeout)));
-    }
-    bytes
-}
-
-async fn collect(
-    chunks: &mut (impl Stream<Item = std::io::Result<Bytes>> + Unpin),
-) -> Result<Vec<u8>, FunctionError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_broken_off| FunctionError::InvalidJson)?;
-        if bytes.len() + chunk.len() > LIMIT {
-            return Err(FunctionError::PayloadTooLarge);
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
-}
-
-/// Goes on reading the body of a request that is refused without it, beside the answer.
-///
-/// Else the connection would close on a client that is still sending, and one that sends everything before it
-/// looks at the answer would see a broken pipe and never the reason.
-pub(super) fn discard(req: &mut Request, timeout: Duration) {
-    let body = req.take_body();
-    if !body.is_empty() && !expects_continue(req) {
-        drop(tokio::spawn(drain(Box::pin(body.into_bytes_stream()), timeout)));
-    }
-}
-
-async fn drain(mut chunks: impl Stream<Item = std::io::Result<Bytes>> + Unpin, timeout: Duration) {
-    let everything = async {
-        let mut left = DISCARD_LIMIT;
-        while let Some(Ok(chunk)) = chunks.next().await {
-            left = left.saturating_sub(chunk.len());
-            if left == 0 {
-                return;
-            }
-        }
-    };
-    // Late or endless: the connection closes.
-    drop(tokio::time::timeout(timeout, everything).await);
-}
-
-/// Whether the client waits for a word before it sends the body.
-fn expects_continue(req: &Request) -> bool {
-    req.headers().contains_key(EXPECT)
+    let bytes = body::read(req.headers(), body, LIMIT, timeout).await;
+    bytes.map(Vec::from).map_err(|error| match error {
+        BodyError::TooLarge => FunctionError::PayloadTooLarge,
+        BodyError::Late => FunctionError::BodyTimeout,
+        BodyError::BrokenOff => FunctionError::InvalidJson,
+    })
 }
 
 impl<'a, T: Type> ApiExtractor<'a> for JsonBody<T> {

@@ -16,7 +16,7 @@ use poem::http::uri::Scheme;
 use poem::listener::Acceptor;
 use poem::web::{LocalAddr, RemoteAddr};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
@@ -27,6 +27,8 @@ mod framing;
 /// Pause after a failed accept. Most such errors (no file descriptor, no memory) pass only when something
 /// else closes, so an immediate retry would burn a core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections that the kernel keeps waiting, tokio's own default.
+const BACKLOG: u32 = 1024;
 
 /// What one client, and all of them together, may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +69,24 @@ impl GuardedAcceptor {
     ///
     /// Fails with the operating system's error when the address is taken, not local or not permitted.
     pub async fn bind(addr: SocketAddr, limits: Limits) -> io::Result<Self> {
-        let listener = TcpListener::bind(addr).await?;
+        Self::over(TcpListener::bind(addr).await?, limits)
+    }
+
+    /// As [`GuardedAcceptor::bind`], beside other processes that listen on the same address in this way; the kernel
+    /// spreads connections over them (`SO_REUSEPORT`).
+    pub fn bind_shared(addr: SocketAddr, limits: Limits) -> io::Result<Self> {
+        let socket = if addr.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(true)?;
+        socket.bind(addr)?;
+        Self::over(socket.listen(BACKLOG)?, limits)
+    }
+
+    fn over(listener: TcpListener, limits: Limits) -> io::Result<Self> {
         let slots = limits.max_connections.clamp(1, Semaphore::MAX_PERMITS);
         Ok(Self {
             local_addr: listener.local_addr()?,

@@ -8,11 +8,12 @@ mod settings;
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinHandle,
 };
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, config};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Notification, config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use self::settings::Settings;
@@ -81,7 +82,17 @@ impl Target {
     ///
     /// As in libpq, `sslrootcert=system` implies `verify-full` and refuses weaker modes.
     pub fn parse(text: &str) -> Result<Self, ConnectError> {
+        Self::parse_with(text, &[])
+    }
+
+    /// As [`Target::parse`], with values for options (by libpq's names) that the string leaves open.
+    pub fn parse_with(text: &str, defaults: &[(&str, String)]) -> Result<Self, ConnectError> {
         let mut settings = settings::parse(text)?;
+        for (option, value) in defaults {
+            settings
+                .entry((*option).to_owned())
+                .or_insert_with(|| value.clone());
+        }
         let roots = match settings.remove("sslrootcert").as_deref() {
             None | Some("") => None,
             Some("system") => Some(Roots::System),
@@ -173,6 +184,22 @@ impl Target {
         }
     }
 
+    /// Opens a connection that notifications are taken from, to a server that takes writes: a standby sends none. The
+    /// receiver ends with the connection.
+    pub async fn listen(&self) -> Result<(Client, UnboundedReceiver<Notification>), ConnectError> {
+        let mut primary = self.clone();
+        primary
+            .config
+            .target_session_attrs(config::TargetSessionAttrs::ReadWrite);
+        let (sender, receiver) = unbounded_channel();
+        let opening = primary.open_heard(primary.connector()?, Some(sender));
+        match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
+            Ok(Ok((client, _task))) => Ok((client, receiver)),
+            Ok(Err(source)) => Err(self.refused(source)),
+            Err(_elapsed) => Err(self.silent()),
+        }
+    }
+
     /// Reads the roots and builds the connector, which a pool does once.
     pub(super) fn connector(&self) -> Result<MakeRustlsConnect, TlsError> {
         tls::connector(self.ssl_mode, &self.roots, self.is_direct())
@@ -183,8 +210,16 @@ impl Target {
         &self,
         tls: MakeRustlsConnect,
     ) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
+        self.open_heard(tls, None).await
+    }
+
+    async fn open_heard(
+        &self,
+        tls: MakeRustlsConnect,
+        listener: Option<UnboundedSender<Notification>>,
+    ) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
         let (client, connection) = self.config.connect(tls).await?;
-        Ok((client, drive(connection)))
+        Ok((client, drive(connection, listener)))
     }
 
     /// Says where it was that opening failed.
@@ -301,7 +336,11 @@ fn rename(settings: &mut Settings, from: &str, to: &str) {
 }
 
 /// Runs a connection until its client is gone. Notices go to `debug`: migrations are full of them.
-fn drive<S, T>(mut connection: Connection<S, T>) -> JoinHandle<()>
+/// Notifications go to the listener, if there is one.
+fn drive<S, T>(
+    mut connection: Connection<S, T>,
+    listener: Option<UnboundedSender<Notification>>,
+) -> JoinHandle<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -316,6 +355,11 @@ where
                         "database notice: {}",
                         notice.message()
                     );
+                }
+                Ok(AsyncMessage::Notification(notification)) => {
+                    if let Some(listener) = &listener {
+                        listener.send(notification).ok();
+                    }
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -426,6 +470,19 @@ mod tests {
         let target = Target::parse("postgres://u@a").unwrap().with_login("v", "hush2");
         assert_eq!(target.to_string(), "v@a:5432/u");
         assert!(!format!("{target:?}").contains("hush"));
+    }
+
+    #[test]
+    fn defaults_fill_in_what_the_string_leaves_open() {
+        let defaults = [("host", "h"), ("user", "u"), ("dbname", "d")].map(|(k, v)| (k, v.to_owned()));
+        for (text, expected) in [
+            ("postgresql://", "u@h:5432/d"),
+            ("postgresql://v@/e", "v@h:5432/e"),
+            ("host=i", "u@i:5432/d"),
+        ] {
+            let target = Target::parse_with(text, &defaults).unwrap();
+            assert_eq!(target.to_string(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -31,6 +31,9 @@ const LEDGER: &str = "
       applied_at timestamptz not null default now()
     )";
 
+/// Asks running servers to reload their schema cache, in PostgREST's words.
+const RELOAD: &str = "notify pgrst, 'reload schema'";
+
 /// What a run did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -80,6 +83,13 @@ async fn run_files(target: &Target, files: &[Migration]) -> Result<Report, Migra
     }
     if let Some(adoption) = &mut adoption {
         adopt::finish(transaction.client(), adoption).await?;
+    }
+    if !pending.is_empty() {
+        // Heard when the transaction has ended well.
+        transaction
+            .batch_execute(RELOAD)
+            .await
+            .map_err(during("telling running servers to reload their schema cache"))?;
     }
     transaction
         .commit()

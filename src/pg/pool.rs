@@ -3,13 +3,16 @@
 //! deadpool keeps them; what is added here is how they are opened, when they are replaced, what the failures mean,
 //! and the [`Lease`], without which a connection does not leave the pool.
 
+mod connection;
 mod lease;
+mod lru;
+mod text;
 
-use std::{error::Error as _, io, pin::Pin, time::Duration};
+use std::{error::Error as _, io, pin::Pin, sync::Arc, time::Duration};
 
+use deadpool::managed::{self, Hook, HookError, Metrics};
 use deadpool_postgres::{
-    ClientWrapper, Connect, Hook, HookError, Manager, ManagerConfig, Metrics, RecyclingMethod, Runtime,
-    TimeoutType,
+    ClientWrapper, Connect, Manager, ManagerConfig, RecyclingMethod, Runtime, TimeoutType,
 };
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Error, Row};
@@ -17,7 +20,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use deadpool_postgres::Status;
 
-pub use self::lease::{Lease, Param};
+use self::connection::{Connection, Keeper, Keeping};
+pub use self::lease::{Lease, Param, is_stale};
+pub use self::text::Text;
 use super::connect::{ConnectError, OPEN_TIMEOUT, Target};
 
 /// Age at which a connection is replaced, so that `alter role … set` arrives and a bloated backend ends.
@@ -101,7 +106,8 @@ pub fn is_unavailable(error: &Error) -> bool {
 /// Connections to one [`Target`]; clones share them.
 #[derive(Clone)]
 pub struct Pool {
-    connections: deadpool_postgres::Pool,
+    connections: managed::Pool<Keeper>,
+    keeping: Arc<Keeping>,
     opener: Opener,
     settings: PoolSettings,
 }
@@ -115,8 +121,10 @@ impl Pool {
             target: target.clone(),
             tls,
         };
+        let keeping = Arc::new(Keeping::new());
         Ok(Self {
-            connections: build(&opener, settings),
+            connections: build(&opener, Arc::clone(&keeping), settings),
+            keeping,
             opener,
             settings,
         })
@@ -124,7 +132,7 @@ impl Pool {
 
     /// Takes a connection out, waiting for one if all are busy.
     pub async fn get(&self) -> Result<Lease, PoolError> {
-        use deadpool_postgres::PoolError as Refusal;
+        use managed::PoolError as Refusal;
         let target = &self.opener.target;
         let object = self.connections.get().await.map_err(|refusal| match refusal {
             Refusal::Timeout(TimeoutType::Wait) => PoolError::Timeout {
@@ -170,9 +178,28 @@ impl Pool {
         lease.settle(count)
     }
 
+    /// Sets how many prepared statements of texts made at run time each connection keeps; 200 at first.
+    pub fn keep_statements(&self, capacity: usize) {
+        self.keeping.set_capacity(capacity);
+    }
+
+    /// Makes every connection forget the statements prepared for such texts, before its next use. Call it when the
+    /// schema has changed: what the server once inferred of their parameters may no longer be true.
+    pub fn forget_statements(&self) {
+        self.keeping.expire();
+    }
+
     /// Counts connections, for metrics and health.
     pub fn status(&self) -> Status {
         self.connections.status()
+    }
+
+    /// Closes connections that have rested for longer than `idle`, or are older than `age`. Those that are out stay.
+    pub fn close_idle(&self, idle: Duration, age: Duration) {
+        let closed = self
+            .connections
+            .retain(|_, metrics| metrics.last_used() <= idle && metrics.age() <= age);
+        drop(closed);
     }
 
     /// Closes idle connections and refuses further leases; those that are out end as they come back.
@@ -181,18 +208,18 @@ impl Pool {
     }
 }
 
-fn build(opener: &Opener, settings: PoolSettings) -> deadpool_postgres::Pool {
+fn build(opener: &Opener, keeping: Arc<Keeping>, settings: PoolSettings) -> managed::Pool<Keeper> {
     // `Fast`: only clean connections come back, and the hook looks after those that rested or aged.
     let recycling = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };
     let manager = Manager::from_connect(Config::new(), opener.clone(), recycling);
-    deadpool_postgres::Pool::builder(manager)
+    managed::Pool::builder(Keeper { manager, keeping })
         .max_size(settings.max_size)
         .wait_timeout(Some(settings.wait_timeout))
         .create_timeout(Some(OPEN_TIMEOUT))
-        .pre_recycle(Hook::async_fn(|client, metrics| {
-            Box::pin(probe(client, *metrics))
+        .pre_recycle(Hook::async_fn(|connection: &mut Connection, metrics| {
+            Box::pin(probe(&connection.client, *metrics))
         }))
         .runtime(Runtime::Tokio1)
         .build()
@@ -200,7 +227,7 @@ fn build(opener: &Opener, settings: PoolSettings) -> deadpool_postgres::Pool {
 }
 
 /// Lets a pooled connection be used again, or has it replaced.
-async fn probe(client: &ClientWrapper, metrics: Metrics) -> Result<(), HookError> {
+async fn probe(client: &ClientWrapper, metrics: Metrics) -> Result<(), HookError<Error>> {
     if metrics.age() > MAX_AGE {
         return Err(HookError::message("the connection is old"));
     }
@@ -272,6 +299,17 @@ mod tests {
         assert!(refusal.is_unavailable(), "{refusal:?}");
         let now: i32 = pool.query_one(BACKEND, &[]).await.unwrap().get(0);
         assert_ne!(now, pid);
+    }
+
+    #[tokio::test]
+    async fn what_has_rested_or_lived_too_long_is_closed() {
+        let pool = pool().await;
+        let (short, long) = (Duration::ZERO, Duration::from_secs(60));
+        for (idle, age, left) in [(long, long, 1), (short, long, 0), (long, short, 0)] {
+            pool.get().await.unwrap().done();
+            pool.close_idle(idle, age);
+            assert_eq!(pool.status().size, left, "{idle:?} {age:?}");
+        }
     }
 
     #[tokio::test]

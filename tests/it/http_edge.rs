@@ -32,7 +32,7 @@ async fn an_unknown_path_is_404_json() {
     for path in [
         "/",
         "/nope",
-        "/rest/v1/tickets",
+        "/rest/v1tickets",
         "/functions",
         "/functions/v2/telegram-webhook",
         "/live/x",

@@ -1,8 +1,9 @@
-//! Row level security and guarded columns (contract, section 9), through SQL as each role.
+//! Row level security and guarded columns (contract, section 9), through SQL and through `/rest/v1`, as each role.
 
 mod catalog;
 mod guards;
 mod helpers;
+mod http;
 mod matrix;
 mod plans;
 mod registration;

@@ -7,7 +7,8 @@
 
 use std::{pin::pin, time::Duration};
 
-use deadpool_postgres::{ClientWrapper, Object};
+use deadpool::managed::Object;
+use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{
     Client, Error, Row, Statement,
     error::SqlState,
@@ -15,6 +16,7 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::connection::{Connection, Keeper};
 use super::{PoolError, Statements, is_unavailable};
 
 /// Wait before the first cancel request: most abandoned connections rest already, and a request costs a connection.
@@ -36,7 +38,7 @@ pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 /// and the connection is closed. The place in the pool is free at once.
 pub struct Lease {
     /// Present until the lease ends.
-    object: Option<Object>,
+    object: Option<Object<Keeper>>,
     tls: MakeRustlsConnect,
     statements: Statements,
 }
@@ -66,7 +68,7 @@ macro_rules! send {
 }
 
 impl Lease {
-    pub(super) fn new(object: Object, tls: MakeRustlsConnect, statements: Statements) -> Self {
+    pub(super) fn new(object: Object<Keeper>, tls: MakeRustlsConnect, statements: Statements) -> Self {
         Self {
             object: Some(object),
             tls,
@@ -116,10 +118,18 @@ impl Lease {
         outcome.map_err(PoolError::Query)
     }
 
-    fn wrapper(&self) -> &ClientWrapper {
+    pub(super) fn connection(&self) -> &Connection {
         self.object
             .as_ref()
             .expect("a lease has its connection until it ends")
+    }
+
+    pub(super) fn statements(&self) -> Statements {
+        self.statements
+    }
+
+    fn wrapper(&self) -> &ClientWrapper {
+        &self.connection().client
     }
 
     /// Prepares a statement and lines up its values, if this pool names statements.
@@ -146,9 +156,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(object) = self.object.take() else { return };
-        let client = Object::take(object);
+        let connection = Object::take(object);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            drop(runtime.spawn(abandon(client, self.tls.clone())));
+            drop(runtime.spawn(abandon(connection, self.tls.clone())));
         }
     }
 }
@@ -157,7 +167,8 @@ impl Drop for Lease {
 ///
 /// The cancel request goes out while the connection still stands, since poolers forget a client's key with the
 /// client. It is repeated because it hits whatever statement runs at that moment, and pipelined ones may follow.
-async fn abandon(client: ClientWrapper, tls: MakeRustlsConnect) {
+async fn abandon(connection: Connection, tls: MakeRustlsConnect) {
+    let client = &connection.client;
     let token = client.cancel_token();
     // Answered once everything sent before is over.
     let mut rest = pin!(client.simple_query("rollback"));
@@ -182,7 +193,7 @@ fn types(params: &[Param<'_>]) -> Vec<Type> {
 
 /// Tells whether the server refused a prepared statement before running it: its result has other columns since a
 /// migration, or the session has forgotten it. The first has no SQLSTATE of its own, and its text is translated.
-fn is_stale(error: &Error) -> bool {
+pub fn is_stale(error: &Error) -> bool {
     error.as_db_error().is_some_and(|refusal| {
         *refusal.code() == SqlState::INVALID_SQL_STATEMENT_NAME
             || refusal.routine() == Some("RevalidateCachedQuery")

@@ -7,8 +7,8 @@ type Cell = [&'static str; 4];
 
 const NOTHING: Cell = ["", "", "", ""];
 
-struct Table {
-    name: &'static str,
+pub(super) struct Table {
+    pub(super) name: &'static str,
     /// Classes of the rows that exist.
     rows: &'static str,
     /// Classes of the rows to create.
@@ -16,10 +16,10 @@ struct Table {
     /// Which row a class is.
     key: &'static str,
     /// What to create: columns and values.
-    columns: &'static str,
+    pub(super) columns: &'static str,
     values: &'static str,
     /// A harmless update.
-    touch: &'static str,
+    pub(super) touch: &'static str,
     admin: Cell,
     /// Also an admin who carries the tenant.
     tenant_admin: Cell,
@@ -62,7 +62,7 @@ const INTERNAL: Table = Table {
     ..SETTINGS
 };
 
-const MATRIX: &[Table] = &[
+pub(super) const MATRIX: &[Table] = &[
     Table {
         name: "tenants",
         rows: "ot",
@@ -279,65 +279,91 @@ impl Table {
 
     /// Every statement to try as a caller, and whether it works.
     fn attempts(&self, caller: Caller) -> Vec<(String, bool)> {
-        let tried = [self.new, self.rows, self.rows, self.rows];
+        let statement = |attempt: &Attempt| match attempt.operation {
+            Operation::Create => format!(
+                "insert into {} ({}) values ({})",
+                self.name, self.columns, attempt.values
+            ),
+            Operation::Read => format!("select 1 from {} where {}", self.name, attempt.key),
+            Operation::Update => format!("update {} set {} where {}", self.name, self.touch, attempt.key),
+            Operation::Delete => format!("delete from {} where {}", self.name, attempt.key),
+        };
+        self.cells(caller)
+            .iter()
+            .map(|attempt| (statement(attempt), attempt.works))
+            .collect()
+    }
+
+    /// Everything to try as a caller.
+    pub(super) fn cells(&self, caller: Caller) -> Vec<Attempt> {
+        let tried = [
+            (Operation::Create, self.new),
+            (Operation::Read, self.rows),
+            (Operation::Update, self.rows),
+            (Operation::Delete, self.rows),
+        ];
+        // Of users, who is none has no row of its own.
+        let is_nobody = self.name == "users" && matches!(caller, "anon" | "service_role" | "stranger");
         let mut attempts = Vec::new();
-        for (operation, (allowed, tried)) in self.cell(caller).into_iter().zip(tried).enumerate() {
-            for class in tried.chars() {
-                // Of users, who is none has no row of its own.
-                let is_nobody = matches!(caller, "anon" | "service_role" | "stranger");
-                if self.name == "users" && class == 'm' && is_nobody {
-                    continue;
-                }
-                let statement = self.statements(class, caller)[operation].clone();
-                attempts.push((statement, allowed.contains(class)));
+        for (allowed, (operation, classes)) in self.cell(caller).into_iter().zip(tried) {
+            for class in classes.chars().filter(|class| *class != 'm' || !is_nobody) {
+                attempts.push(Attempt {
+                    operation,
+                    key: self.fill(self.key, class, caller),
+                    values: self.fill(self.values, class, caller),
+                    works: allowed.contains(class),
+                });
             }
         }
         attempts
     }
 
-    fn statements(&self, class: char, caller: Caller) -> [String; 4] {
-        let Self {
-            name,
-            key,
-            columns,
-            values,
-            touch,
-            ..
-        } = self;
-        [
-            format!("insert into {name} ({columns}) values ({values})"),
-            format!("select 1 from {name} where {key}"),
-            format!("update {name} set {touch} where {key}"),
-            format!("delete from {name} where {key}"),
-        ]
-        .map(|template| {
-            let home = match class {
-                't' => "t",
-                's' => "s",
-                _ => "o",
-            };
-            let tenant = match home {
-                "s" => "null".to_owned(),
-                home => format!("fixture.id('tenants {home}')"),
-            };
-            let complainant = match class {
-                'm' => "complainant",
-                't' => "neighbour",
-                's' => "drifter",
-                _ => "colleague",
-            };
-            template
-                .replace("{table}", name)
-                .replace("{class}", &class.to_string())
-                .replace("{home}", home)
-                .replace("{tenant}", &tenant)
-                .replace("{complainant}", complainant)
-                .replace("{person}", if class == 'm' { caller } else { complainant })
-        })
+    fn fill(&self, template: &str, class: char, caller: Caller) -> String {
+        let home = match class {
+            't' => "t",
+            's' => "s",
+            _ => "o",
+        };
+        let tenant = match home {
+            "s" => "null".to_owned(),
+            home => format!("fixture.id('tenants {home}')"),
+        };
+        let complainant = match class {
+            'm' => "complainant",
+            't' => "neighbour",
+            's' => "drifter",
+            _ => "colleague",
+        };
+        template
+            .replace("{table}", self.name)
+            .replace("{class}", &class.to_string())
+            .replace("{home}", home)
+            .replace("{tenant}", &tenant)
+            .replace("{complainant}", complainant)
+            .replace("{person}", if class == 'm' { caller } else { complainant })
     }
 }
 
-const CALLERS: [Caller; 8] = [
+/// One thing to try.
+pub(super) struct Attempt {
+    pub(super) operation: Operation,
+    /// Which row: a condition.
+    pub(super) key: String,
+    /// What to create.
+    pub(super) values: String,
+    /// Whether the matrix lets it.
+    pub(super) works: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Operation {
+    Create,
+    Read,
+    Update,
+    Delete,
+}
+
+pub(super) const CALLERS: [Caller; 8] = [
     "anon",
     "stranger",
     "admin",

@@ -6,6 +6,7 @@ use dropwire::app::App;
 use dropwire::auth::{Role, jwt};
 use dropwire::config::{Env, Flags, Secret, Settings};
 use dropwire::dev;
+use dropwire::rest::state::RestState;
 use dropwire::webhook::Dispatcher;
 use poem::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
@@ -128,6 +129,11 @@ impl TestApp {
     /// The application's dispatcher.
     pub fn dispatcher(&self) -> &Dispatcher {
         &self.app.as_ref().unwrap().state.dispatcher
+    }
+
+    /// What requests below `/rest/v1` share.
+    pub fn rest(&self) -> &RestState {
+        &self.app.as_ref().unwrap().rest
     }
 
     /// Ends the application gracefully.

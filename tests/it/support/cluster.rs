@@ -160,15 +160,33 @@ impl TestDatabase {
         panic!("no statement waits for a lock");
     }
 
+    /// Shuts everybody out who is connected or wants to be; or lets them in again.
+    pub async fn shut_out(&self, everybody: bool) {
+        let owner = Target::from_config(self.server.clone()).connect().await.unwrap();
+        let change = format!(
+            "alter database \"{}\" allow_connections {}",
+            self.name, !everybody
+        );
+        owner.batch_execute(&change).await.unwrap();
+        if everybody {
+            let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
+            owner.query(end, &[&self.name]).await.unwrap();
+        }
+    }
+
     /// The owner's connection URL.
     pub fn url(&self) -> String {
+        self.url_of(self.server.get_user().unwrap())
+    }
+
+    /// The connection URL of another role. The cluster asks nobody for a password.
+    pub fn url_of(&self, role: &str) -> String {
         let host = match &self.server.get_hosts()[0] {
             tokio_postgres::config::Host::Unix(path) => path.to_string_lossy().into_owned(),
             tokio_postgres::config::Host::Tcp(host) => host.clone(),
         };
-        let user = self.server.get_user().unwrap();
         let port = self.server.get_ports().first().copied().unwrap_or(5432);
-        let name = self.name.replace(' ', "%20");
-        format!("postgresql://{user}@/{name}?host={host}&port={port}")
+        let (role, name) = (role.replace(' ', "%20"), self.name.replace(' ', "%20"));
+        format!("postgresql://{role}@/{name}?host={host}&port={port}")
     }
 }

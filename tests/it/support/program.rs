@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
@@ -131,6 +131,12 @@ impl Running {
     /// What it wrote to standard error so far.
     pub fn errors(&self) -> String {
         self.stderr.lock().unwrap().clone()
+    }
+
+    /// Sends a signal to the program alone, and lets it run on.
+    pub fn send(&self, signal: Signal) {
+        let process = Pid::from_raw(self.child.id().unwrap().try_into().unwrap());
+        kill(process, signal).unwrap();
     }
 
     /// Sends a signal to the whole process group, as a terminal does on Ctrl-C; answers how the program ended.

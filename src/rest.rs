@@ -1,0 +1,174 @@
+//! `/rest/v1`: PostgREST's wire behaviour.
+//!
+//! ```text
+//! HTTP -> auth -> request::parse -> plan::build(&SchemaCache) -> query::render -> execute -> response::build
+//!        PGRST3xx  PGRST1xx          PGRST2xx                     (cannot fail)   SQLSTATE   406, 416
+//! ```
+
+pub mod auth;
+pub mod cors;
+pub mod error;
+pub mod execute;
+pub mod openapi;
+pub mod plan;
+pub mod query;
+pub mod request;
+pub mod response;
+pub mod settings;
+pub mod state;
+pub mod timing;
+mod wire;
+
+use std::panic::AssertUnwindSafe;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use poem::{Request, Response};
+
+use self::auth::Identity;
+use self::auth::gate::Refusal;
+use self::cors::Cors;
+use self::error::{DatabaseError, RestError, Unavailable};
+use self::execute::{Opening, Reading, Transaction};
+use self::openapi::Access;
+use self::plan::Plan;
+use self::request::RawRequest;
+use self::response::Answer;
+use self::settings::RestSettings;
+use self::state::{Current, RestState};
+use self::timing::{Stage, Timing};
+use crate::http::body;
+use crate::schema_cache::SchemaCache;
+
+/// Answers a request below `mount`, which is `/rest/v1` or empty.
+pub async fn handle(state: &RestState, mount: &str, request: Request) -> Response {
+    let current = state.current();
+    let settings = &*current.settings;
+    let cors = Cors::of(request.headers(), state.surface(), settings);
+    let trace = wire::trace(request.headers(), settings);
+    let mut response = if let Some(response) = cors.preflight(request.method(), request.headers()) {
+        response
+    } else {
+        let answer = AssertUnwindSafe(respond(state, &current, mount, request)).catch_unwind();
+        let mut response = match answer.await {
+            Ok(Ok(answer)) => wire::answer(answer),
+            Ok(Err(refusal)) => wire::refusal(&refusal, settings),
+            Err(_panic) => wire::refusal(&panicked().into(), settings),
+        };
+        cors.expose(response.headers_mut());
+        response
+    };
+    response.headers_mut().extend(trace);
+    response
+}
+
+/// The pipeline.
+async fn respond(
+    state: &RestState,
+    current: &Current,
+    mount: &str,
+    mut http: Request,
+) -> Result<Answer, Refusal> {
+    let settings = &*current.settings;
+    let mut timing = Timing::start();
+    let asked = state.identify(current, http.headers(), http.uri().query());
+    timing.end(Stage::Jwt);
+    let cache = state
+        .schema_cache()
+        .ok_or(RestError::from(Unavailable::SchemaCache));
+    let (identity, cache) = match asked.and_then(|identity| Ok((identity, cache?))) {
+        Ok(known) => known,
+        Err(refusal) => {
+            body::discard(&mut http, state.http.body_timeout);
+            return Err(refusal);
+        }
+    };
+    let body = http.take_body();
+    let limit = state.http.rest_body_limit;
+    let body = match body::read(http.headers(), body, limit, state.http.body_timeout).await {
+        Ok(body) => body,
+        Err(error) => return Ok(wire::unread(error, limit)),
+    };
+    timing.resume();
+    let request = parse(state, mount, &http, body, settings)?;
+    timing.end(Stage::Parse);
+
+    let plan = plan::build(&request, &cache, settings)?;
+    timing.end(Stage::Plan);
+
+    let mut answer = match Transaction::of(&plan, &request, settings, &identity) {
+        Some(transaction) => {
+            let outcome = execute::run(&state.pool, transaction).await?;
+            timing.end(Stage::Transaction);
+            response::build(&plan, &request, settings, outcome)?
+        }
+        None => describe(state, &plan, &request, &cache, settings, &identity).await?,
+    };
+    timing.end(Stage::Response);
+    if settings.server_timing {
+        answer.set_timing(&timing);
+    }
+    Ok(answer)
+}
+
+fn parse(
+    state: &RestState,
+    mount: &str,
+    http: &Request,
+    body: Bytes,
+    settings: &RestSettings,
+) -> Result<request::Request, RestError> {
+    let uri = http.original_uri();
+    // Raw, as it came: it is taken apart before it is decoded.
+    let path = match uri.path().strip_prefix(mount) {
+        Some("") => "/",
+        Some(path) => path,
+        None => uri.path(),
+    };
+    let raw = RawRequest {
+        method: http.method().as_str(),
+        path,
+        query: &state.query(uri.query().unwrap_or_default()),
+        headers: http.headers(),
+        body,
+    };
+    Ok(request::parse(&raw, settings)?)
+}
+
+/// Answers from the schema cache: OPTIONS, and the root.
+async fn describe(
+    state: &RestState,
+    plan: &Plan,
+    request: &request::Request,
+    cache: &SchemaCache,
+    settings: &RestSettings,
+    identity: &Identity,
+) -> Result<Answer, RestError> {
+    let Plan::InspectSchema { schema, head } = plan else {
+        return response::info(plan, cache);
+    };
+    if !settings.openapi_for_anon && settings.anon_role.as_ref() == Some(&identity.role) {
+        return Err(refuse_description());
+    }
+    let opening = Opening::of(plan, request, settings, identity);
+    let reading = Reading::begin(&state.pool, &opening).await?;
+    let access = Access::query(reading.client(), schema, settings.openapi_mode).await;
+    let access = reading.finish(access).await?;
+    let document = openapi::document(cache, &access, settings, schema, &state.server);
+    Ok(response::openapi(document, *head, request))
+}
+
+/// On Supabase's surface the root is not for everybody.
+fn refuse_description() -> RestError {
+    RestError::Database(Box::new(DatabaseError {
+        code: "42501".to_owned(),
+        message: "permission denied for the OpenAPI description".to_owned(),
+        detail: None,
+        hint: Some("Use the service_role key or the secret key.".to_owned()),
+        authenticated: true,
+    }))
+}
+
+fn panicked() -> RestError {
+    RestError::Internal("a request panicked".to_owned())
+}

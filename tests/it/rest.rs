@@ -1,0 +1,6 @@
+//! `/rest/v1` over real HTTP: on Supabase's surface, and as `serve --rest-only`. One file a feature.
+
+pub mod app;
+
+mod auth;
+mod configuration;
