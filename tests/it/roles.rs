@@ -293,6 +293,7 @@ async fn a_caller_s_types_and_operators_do_not_run_with_the_owner_s_rights() {
     let names = [
         "create_ticket_from_telegram",
         "generate_ticket_number",
+        "run_rules",
         "ticket_created",
     ];
     assert_eq!(
