@@ -1,4 +1,5 @@
 -- No tickets but the 5,000 of tenant 3, 25 with each executor.
+set client_min_messages = warning;
 truncate tickets, dropwire.sla_watch cascade;
 insert into tickets (title, description, category, priority, type, location, tenant_id, executor_profile_id)
 select 'Open', 'Open', 'x', 'low', 'Maintenance', 'Hall', ep.tenant_id, ep.id
