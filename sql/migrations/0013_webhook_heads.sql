@@ -374,12 +374,12 @@ begin
            json_build_object(
              'tenant_id', n.id, 'tenant_name', n.name, 'ticket_id', t.id, 'ticket_number', t.ticket_number,
              'status', t.status, 'priority', t.priority, 'title', t.title, 'description', t.description,
-             'location', t.location, 'complainant', c.complainant)
+             'location', t.location, 'complainant', c.complainant, 'assignee', x.assignee, 'due_date', d.due_date)
          else
            json_build_object(
              'tenant_id', n.id, 'tenant_name', n.name, 'ticket_id', t.id, 'ticket_number', t.ticket_number,
              'status', t.status, 'priority', t.priority, 'title', t.title, 'description', t.description,
-             'location', t.location, 'complainant', c.complainant,
+             'location', t.location, 'complainant', c.complainant, 'assignee', x.assignee, 'due_date', d.due_date,
              'latest_activity', json_build_object(
                'id', a.id, 'type', a.activity_type, 'comment', a.comment, 'metadata', a.metadata,
                'created_at', dropwire.iso_instant(a.created_at),
@@ -396,12 +396,20 @@ begin
     left join dropwire.webhook_endpoints e on e.tenant_id = q.tenant_id
     left join dropwire.webhook_secrets s on s.tenant_id = q.tenant_id
     left join public.users u on u.id = t.complainant_id
+    left join public.executor_profiles ep on ep.id = t.executor_profile_id
+    left join public.users xu on xu.id = coalesce(t.executor_id, ep.user_id)
     left join public.ticket_activities a on a.id = q.activity_id
     left join public.users b on b.id = a.created_by
    cross join lateral (
      -- Telegram's chat id is numeric in the table and a decimal string on the wire.
      select json_build_object('id', u.id, 'name', u.full_name, 'email', u.email, 'phone', u.phone,
               'chat_id', trunc(u.telegram_chat_id)::text) as complainant) c
+   cross join lateral (
+     -- More than the original sends: the guide's reply names who does it until when.
+     select json_build_object('id', xu.id, 'name', coalesce(xu.full_name, ep.full_name),
+              'email', coalesce(xu.email, ep.email), 'phone', coalesce(xu.phone, ep.phone),
+              'chat_id', trunc(coalesce(xu.telegram_chat_id, ep.telegram_chat_id))::text) as assignee) x
+   cross join lateral (select dropwire.iso_instant(coalesce(t.due_date, t.sla_due_date)) as due_date) d
    order by i.place;
 end
 $$;

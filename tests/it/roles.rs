@@ -148,16 +148,24 @@ async fn service_role_calls_what_the_server_calls_and_sees_every_row() {
     let names = [
         "begin_onboarding",
         "claim_webhooks",
+        "create_ticket",
         "create_ticket_from_telegram",
         "create_ticket_from_telegram_once",
         "find_onboarding",
+        "list_bot_tickets",
+        "open_bot_session",
         "prune_webhooks",
         "raise_webhook_floors",
         "receive_onboarding",
         "record_webhooks",
         "release_webhooks",
+        "run_due_rules",
         "run_due_work",
         "settle_onboarding",
+        "start_bot",
+        "take_bot_action",
+        "take_bot_text",
+        "take_telegram_update",
         "webhook_gauges",
     ];
     assert_eq!(
@@ -288,6 +296,7 @@ async fn a_caller_s_types_and_operators_do_not_run_with_the_owner_s_rights() {
     let names = [
         "create_ticket_from_telegram",
         "generate_ticket_number",
+        "run_rules",
         "ticket_created",
         "webhook_queued",
     ];

@@ -52,10 +52,7 @@ pub(super) fn parse<T>(
         return Ok(value);
     }
     let (at, details) = if let Some(at) = parser.too_deep_at {
-        (
-            at,
-            format!("nested too deeply: {MAX_DEPTH} levels of parentheses are the limit"),
-        )
+        (at, format!("nested too deeply: {MAX_DEPTH} levels are the limit"))
     } else {
         let mut parser = Parser::new(text, true);
         match grammar(&mut parser) {
@@ -151,6 +148,17 @@ impl<'a> Parser<'a> {
         if taken.is_empty() { Err(Failed) } else { Ok(taken) }
     }
 
+    /// Reads as many bytes as `length` says, unless messages are kept: then, or if it says None, the grammar proper
+    /// must be asked. It has to answer the same.
+    pub(super) fn shortcut(&mut self, length: impl FnOnce(&'a str) -> Option<usize>) -> Option<&'a str> {
+        if self.explain {
+            return None;
+        }
+        let (taken, rest) = self.rest.split_at_checked(length(self.rest)?)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
     /// Reads the remaining text.
     pub(super) fn take_rest(&mut self) -> &'a str {
         self.take_while(&[], |_| true)
@@ -226,7 +234,7 @@ impl<'a> Parser<'a> {
     /// Runs a parser as if it had not moved when it fails.
     pub(super) fn attempt<T>(&mut self, inner: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         let start = self.rest;
-        let before = self.trouble.take();
+        let before = self.take_notes();
         let answer = inner(self);
         if answer.is_err() {
             self.rest = start;
@@ -238,14 +246,13 @@ impl<'a> Parser<'a> {
     /// Runs a parser that reads without moving. What it would have taken as well is forgotten.
     pub(super) fn look_ahead<T>(&mut self, inner: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         let start = self.rest;
-        let before = self.trouble.take();
+        let before = self.take_notes();
         let answer = inner(self);
         if answer.is_ok() {
             self.rest = start;
-            self.trouble = before;
-        } else {
-            self.note_before(before, start);
+            self.trouble.clear();
         }
+        self.note_before(before, start);
         answer
     }
 
@@ -256,7 +263,7 @@ impl<'a> Parser<'a> {
         inner: impl FnOnce(&mut Self) -> Parsed<T>,
     ) -> Parsed<T> {
         let start = self.rest;
-        let before = self.trouble.take();
+        let before = self.take_notes();
         let answer = inner(self);
         if self.explain && self.rest.len() == start.len() {
             self.trouble.rename(what, self.at(), answer.is_err());
@@ -265,9 +272,16 @@ impl<'a> Parser<'a> {
         answer
     }
 
+    /// Takes the notes away, if any are kept.
+    fn take_notes(&mut self) -> Option<Trouble> {
+        self.explain.then(|| std::mem::take(&mut self.trouble))
+    }
+
     /// Puts notes back that were taken away at `start`, unless the parser moved since.
-    fn note_before(&mut self, before: Trouble, start: &'a str) {
-        if self.explain && self.rest.len() == start.len() {
+    fn note_before(&mut self, before: Option<Trouble>, start: &'a str) {
+        if let Some(before) = before
+            && self.rest.len() == start.len()
+        {
             let after = std::mem::replace(&mut self.trouble, before);
             self.trouble.merge(after);
         }
@@ -296,9 +310,9 @@ impl<'a> Parser<'a> {
     }
 
     /// Runs a parser as often as it succeeds.
-    pub(super) fn many<T>(&mut self, inner: impl Fn(&mut Self) -> Parsed<T>) -> Parsed<Vec<T>> {
+    pub(super) fn many<T>(&mut self, mut inner: impl FnMut(&mut Self) -> Parsed<T>) -> Parsed<Vec<T>> {
         let mut all = Vec::new();
-        while let Some(one) = self.optional(&inner)? {
+        while let Some(one) = self.optional(&mut inner)? {
             all.push(one);
         }
         Ok(all)
@@ -354,17 +368,36 @@ impl<'a> Parser<'a> {
         Ok(answer)
     }
 
+    /// Fails where something nests deeper than anybody needs. To be called with what opens the next level read.
+    pub(super) fn check_depth(&mut self, levels: usize) -> Parsed<()> {
+        if levels < MAX_DEPTH {
+            return Ok(());
+        }
+        self.too_deep_at = Some(self.at());
+        Err(Failed)
+    }
+
     /// Runs a parser of something nested. To be called with its opening parenthesis read.
     pub(super) fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
-        if self.depth >= MAX_DEPTH {
-            self.too_deep_at = Some(self.at());
-            return Err(Failed);
-        }
+        self.check_depth(self.depth)?;
         self.depth += 1;
         let answer = inner(self);
         self.depth -= 1;
         answer
     }
+}
+
+/// What a grammar answers without and with messages kept, and what is left of the text.
+#[cfg(test)]
+pub(super) fn both_ways<T>(
+    text: &str,
+    grammar: impl for<'p, 'a> Fn(&'p mut Parser<'a>) -> Parsed<T>,
+) -> [(Option<T>, String); 2] {
+    [false, true].map(|explain| {
+        let mut parser = Parser::new(text, explain);
+        let answer = grammar(&mut parser).ok();
+        (answer, parser.rest.to_owned())
+    })
 }
 
 #[cfg(test)]
