@@ -111,7 +111,12 @@ fn check_ticket(
                 let times: Vec<_> = came[..=nth]
                     .iter()
                     .filter(|earlier| earlier.webhook_id == request.webhook_id)
-                    .map(|earlier| (request.came - earlier.came, earlier.accepted.map(|at| request.came - at)))
+                    .map(|earlier| {
+                        (
+                            request.came - earlier.came,
+                            earlier.accepted.map(|at| request.came - at),
+                        )
+                    })
                     .collect();
                 let near: Vec<_> = events
                     .iter()
