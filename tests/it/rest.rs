@@ -3,4 +3,9 @@
 pub mod app;
 
 mod auth;
+mod cases;
 mod configuration;
+mod embedding;
+mod media_types;
+mod reading;
+mod rpc;

@@ -194,18 +194,31 @@ impl RestClient<'_> {
         self.send(Method::DELETE, path, None).await
     }
 
+    /// POSTs a body of that media type.
+    pub async fn post_as(&self, path: &str, media_type: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let request = self
+            .request(Method::POST, path)
+            .header("content-type", media_type);
+        read(request.body(body).send().await.unwrap()).await
+    }
+
     /// Any request, with JSON as its body or without one.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
-        let mut request = self.app.http.request(method, format!("{}{path}", self.app.url));
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request
                 .header("content-type", "application/json")
                 .body(body.to_string());
         }
         read(request.send().await.unwrap()).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let mut request = self.app.http.request(method, format!("{}{path}", self.app.url));
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        request
     }
 }
 
