@@ -6,6 +6,7 @@ mod auth;
 mod cases;
 mod configuration;
 mod embedding;
+mod idempotency;
 mod media_types;
 mod reading;
 mod rpc;
