@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use self::framing::Framing;
+use super::abort;
 
 mod framing;
 
@@ -188,6 +189,7 @@ impl AsyncRead for GuardedStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        abort::check()?;
         let this = self.get_mut();
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
@@ -211,6 +213,7 @@ impl AsyncRead for GuardedStream {
 
 impl AsyncWrite for GuardedStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        abort::check()?;
         Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
     }
 
@@ -219,6 +222,7 @@ impl AsyncWrite for GuardedStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        abort::check()?;
         Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, slices)
     }
 

@@ -10,6 +10,7 @@ use super::error::RestError;
 use super::execute;
 use super::response::Answer;
 use super::settings::RestSettings;
+use crate::http::abort::Aborting;
 use crate::http::body::BodyError;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
@@ -18,7 +19,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=ut
 pub(super) fn answer(answer: Answer) -> Response {
     let mut response = Response::from(match answer.body {
         execute::Body::Whole(bytes) => Body::from_bytes(bytes),
-        execute::Body::Rows(rows) => Body::from_bytes_stream(rows),
+        execute::Body::Rows(rows) => Body::from_bytes_stream(Aborting(rows)),
     });
     response.set_status(answer.status);
     *response.headers_mut() = answer.headers;
