@@ -5,7 +5,7 @@ APT   = $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive 
 # Debian keeps the server's programs out of PATH.
 HAVE_POSTGRES = command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres >/dev/null 2>&1
 
-.PHONY: help run test check openapi bench bench-rest ci deps-build deps-postgres deps-test deps-clients deps-bench
+.PHONY: help run test fuzz check openapi bench bench-rest ci deps-build deps-postgres deps-test deps-clients deps-bench
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
@@ -17,6 +17,9 @@ run: deps-build deps-postgres ## Build and start Dropwire with demo data on http
 
 test: deps-build deps-postgres deps-test deps-clients ## Run the whole suite against a real PostgreSQL
 	cargo test --locked
+
+fuzz: deps-build ## Feed the request parsers for longer than the suite does
+	PROPTEST_CASES=$${PROPTEST_CASES:-50000} cargo test --locked --lib rest::request
 
 check: deps-build ## Formatting, lints, documentation
 	cargo fmt --check

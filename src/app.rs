@@ -9,6 +9,7 @@ use poem::{Endpoint, EndpointExt, IntoResponse as _, Request, Response, Route};
 use tokio::task::JoinHandle;
 
 use crate::auth::jwt::Verifier;
+use crate::bot::Bot;
 use crate::config::{ConfigError, Secret, Settings};
 use crate::database::{Database, DatabaseError};
 use crate::dev::Inbox;
@@ -45,6 +46,8 @@ pub struct Shared {
     pub dispatcher: Dispatcher,
     /// Invitations to the Telegram bot.
     pub onboarding: Onboarding,
+    /// The executors' bot, if it has a token.
+    pub bot: Option<Bot>,
 }
 
 impl std::ops::Deref for AppState {
@@ -63,6 +66,7 @@ impl AppState {
             allow_private: settings.webhook.allow_private,
         });
         let onboarding = Onboarding::new(pool.clone(), egress.clone(), settings.onboarding.clone());
+        let bot = Bot::new(pool.clone(), &settings.telegram);
         let dispatcher = Dispatcher::new(pool.clone(), egress, settings.webhook.clone());
         Self(Arc::new(Shared {
             settings,
@@ -70,6 +74,7 @@ impl AppState {
             verifier,
             dispatcher,
             onboarding,
+            bot,
         }))
     }
 }

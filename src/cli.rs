@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::auth::Role;
-use crate::config::variables::{DATABASE, KEYS, LOGS, ONBOARDING, REST, SERVER, Section, WEBHOOKS};
+use crate::config::variables::{DATABASE, KEYS, LOGS, ONBOARDING, REST, SERVER, Section, TELEGRAM, WEBHOOKS};
 use crate::config::{self, Env, Flags, LISTEN_ALLOWED, worker_threads};
 use crate::error::chain;
 use verbs::VerbError;
@@ -241,7 +241,7 @@ Exit codes:
 
 /// The command line with each verb's share of the environment in its help.
 fn manual() -> clap::Command {
-    let everything = [SERVER, DATABASE, KEYS, REST, WEBHOOKS, ONBOARDING, LOGS];
+    let everything = [SERVER, DATABASE, KEYS, REST, WEBHOOKS, ONBOARDING, TELEGRAM, LOGS];
     let of = |sections: &[Section]| format!("{}{EXIT_CODES}", environment(sections));
     Cli::command()
         .after_long_help(format!("{EXAMPLES}\n{}", of(&everything)))

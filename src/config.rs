@@ -86,6 +86,8 @@ pub struct Settings {
     pub webhook: WebhookSettings,
     /// The onboarding calls to and from Make.
     pub onboarding: OnboardingSettings,
+    /// The executors' bot.
+    pub telegram: TelegramSettings,
     /// What the environment says of `/rest/v1`.
     pub rest: RestEnv,
 }
@@ -161,6 +163,19 @@ pub struct OnboardingSettings {
     pub timeout: Duration,
 }
 
+/// The executors' bot.
+#[derive(Debug, Clone)]
+pub struct TelegramSettings {
+    /// Whom to speak as; without it there is no bot.
+    pub bot_token: Option<Secret>,
+    /// What Telegram has to send with each update; without it anybody can send one.
+    pub webhook_secret: Option<Secret>,
+    /// The Bot API, without a trailing slash, where it is not Telegram's own.
+    pub api_url: Option<String>,
+    /// Time for Telegram to answer one call.
+    pub timeout: Duration,
+}
+
 impl Settings {
     /// Reads all settings.
     pub fn load(flags: &Flags, env: &Env) -> Result<Self, ConfigError> {
@@ -172,12 +187,13 @@ impl Settings {
         };
         Ok(Self {
             listen,
-            given_url: given_url(env)?,
+            given_url: base_url(env, "SUPABASE_URL")?,
             http: HttpSettings::load(env)?,
             database: DatabaseSettings::load(flags, env)?,
             auth: AuthSettings::load(env)?,
             webhook: WebhookSettings::load(flags, env)?,
             onboarding: OnboardingSettings::load(env)?,
+            telegram: TelegramSettings::load(env)?,
             rest: RestEnv::load(env)?,
         })
     }
@@ -190,8 +206,9 @@ impl Settings {
     }
 }
 
-fn given_url(env: &Env) -> Result<Option<String>, ConfigError> {
-    let url = env.parse(&["SUPABASE_URL"], "an http or https URL", http_url)?;
+/// Reads a base URL, without a trailing slash.
+fn base_url(env: &Env, name: &str) -> Result<Option<String>, ConfigError> {
+    let url = env.parse(&[name], "an http or https URL", http_url)?;
     Ok(url.map(|url| url.as_str().trim_end_matches('/').to_owned()))
 }
 
@@ -322,6 +339,36 @@ impl OnboardingSettings {
     }
 }
 
+impl TelegramSettings {
+    fn load(env: &Env) -> Result<Self, ConfigError> {
+        let plain = |text: &str| {
+            !text.is_empty()
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+        };
+        let bot_token = env.secret(
+            &["TELEGRAM_BOT_TOKEN"],
+            "a token as BotFather gives it: 123456789:AAE…",
+            |token| {
+                let (id, secret) = token.split_once(':')?;
+                (!id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()) && plain(secret)).then_some(())
+            },
+        )?;
+        let webhook_secret = env.secret(
+            &["DROPWIRE_TELEGRAM_WEBHOOK_SECRET"],
+            "1 to 256 characters of A-Z, a-z, 0-9, _ and -, as setWebhook's secret_token",
+            |secret| (plain(secret) && secret.len() <= 256).then_some(()),
+        )?;
+        Ok(Self {
+            bot_token,
+            webhook_secret,
+            api_url: base_url(env, "DROPWIRE_TELEGRAM_API_URL")?,
+            timeout: env.millis("DROPWIRE_TELEGRAM_TIMEOUT_MS", 10_000, 1..=600_000)?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -392,8 +439,30 @@ mod tests {
             ("DATABASE_URL", "postgresql://u:hunter2@h/d"),
             ("SUPABASE_JWT_SECRET", "hunter2hunter2hunter2hunter2hunter2"),
             ("SUPABASE_SECRET_KEY", "sb_secret_hunter2"),
+            ("TELEGRAM_BOT_TOKEN", "7:hunter2"),
+            ("DROPWIRE_TELEGRAM_WEBHOOK_SECRET", "hunter2"),
         ])
         .unwrap();
         assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_bot_token_and_its_secret_have_telegrams_forms_and_are_masked() {
+        for (name, value) in [
+            ("TELEGRAM_BOT_TOKEN", "hunter2"),
+            ("TELEGRAM_BOT_TOKEN", ":hunter2"),
+            ("TELEGRAM_BOT_TOKEN", "7:"),
+            ("TELEGRAM_BOT_TOKEN", "7:hunter2/../x"),
+            ("DROPWIRE_TELEGRAM_WEBHOOK_SECRET", "hunter2 "),
+            ("DROPWIRE_TELEGRAM_WEBHOOK_SECRET", &"hunter2".repeat(40)),
+        ] {
+            let error = load(&[(name, value)]).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("{name}: `***` is not allowed")),
+                "{error}"
+            );
+        }
+        let error = load(&[("DROPWIRE_TELEGRAM_API_URL", "api.telegram.org")]).unwrap_err();
+        assert!(error.to_string().contains("an http or https URL"), "{error}");
     }
 }

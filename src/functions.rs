@@ -5,9 +5,12 @@
 
 pub mod body;
 mod caller;
+pub mod create_ticket;
 pub mod error;
+pub mod executor_ticket_webhook;
 pub mod idempotency;
 mod javascript;
+mod postgresql;
 pub mod signed_in;
 pub mod telegram_webhook;
 pub mod ticket_activity_webhook;
@@ -43,10 +46,15 @@ struct Function {
     verify_jwt: bool,
 }
 
-const FUNCTIONS: [Function; 4] = [
+const FUNCTIONS: [Function; 6] = [
     Function {
         name: telegram_webhook::NAME,
         dialect: telegram_webhook::DIALECT,
+        verify_jwt: true,
+    },
+    Function {
+        name: create_ticket::NAME,
+        dialect: create_ticket::DIALECT,
         verify_jwt: true,
     },
     Function {
@@ -64,6 +72,11 @@ const FUNCTIONS: [Function; 4] = [
         dialect: user_onboarding_callback::DIALECT,
         verify_jwt: false,
     },
+    Function {
+        name: executor_ticket_webhook::NAME,
+        dialect: executor_ticket_webhook::DIALECT,
+        verify_jwt: false,
+    },
 ];
 
 /// The headings of the OpenAPI document.
@@ -79,9 +92,11 @@ const ALLOWED_HEADERS: &str = "authorization, x-client-info, apikey, content-typ
 /// The operations of all functions.
 type Apis = (
     telegram_webhook::Api,
+    create_ticket::Api,
     ticket_activity_webhook::Api,
     user_onboarding_request::Api,
     user_onboarding_callback::Api,
+    executor_ticket_webhook::Api,
 );
 
 /// The OpenAPI service of all functions.
@@ -89,9 +104,11 @@ pub fn service(public_url: &str) -> OpenApiService<Apis, ()> {
     OpenApiService::new(
         (
             telegram_webhook::Api,
+            create_ticket::Api,
             ticket_activity_webhook::Api,
             user_onboarding_request::Api,
             user_onboarding_callback::Api,
+            executor_ticket_webhook::Api,
         ),
         "Dropwire functions",
         env!("CARGO_PKG_VERSION"),

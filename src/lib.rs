@@ -13,6 +13,7 @@
 //! | [`functions`] | `/functions/v1`: one file a function, and the gate in front of them |
 //! | [`rest`], [`schema_cache`] | `/rest/v1`: PostgREST's interface; the catalog that requests are planned against |
 //! | [`onboarding`] | Inviting users to the Telegram bot, and what Make and the bot answer |
+//! | [`bot`], [`telegram`] | The executors' Telegram bot, and the Bot API that it speaks |
 //! | [`idempotency`] | One key, one effect, across replicas |
 //! | [`webhook`] | The outbox: claim, deliver, record, follow the ticket's chain |
 //! | [`egress`] | The one HTTP client that leaves the house |
@@ -30,10 +31,12 @@
 //! ```
 //!
 //! Dependencies point one way:
-//! `cli -> app -> { rest, functions, dev } -> { webhook, onboarding, idempotency } -> { egress, auth } -> pg -> config`.
+//! `cli -> app -> { rest, functions, dev } -> { webhook, onboarding, bot, idempotency } -> { telegram, egress, auth }
+//! -> pg -> config`.
 
 pub mod app;
 pub mod auth;
+pub mod bot;
 pub mod cli;
 pub mod config;
 pub mod database;
@@ -48,5 +51,6 @@ pub mod onboarding;
 pub mod pg;
 pub mod rest;
 pub mod schema_cache;
+pub mod telegram;
 pub mod telemetry;
 pub mod webhook;

@@ -265,6 +265,29 @@ pub const ONBOARDING: Section = Section {
     ],
 };
 
+/// The executors' bot.
+pub const TELEGRAM: Section = Section {
+    title: "Telegram",
+    variables: &[
+        ("TELEGRAM_BOT_TOKEN", "none", "token of the executors' bot"),
+        (
+            "DROPWIRE_TELEGRAM_WEBHOOK_SECRET",
+            "none",
+            "setWebhook's secret_token; without it anybody can send updates",
+        ),
+        (
+            "DROPWIRE_TELEGRAM_API_URL",
+            "https://api.telegram.org",
+            "base URL of a Bot API server of your own",
+        ),
+        (
+            "DROPWIRE_TELEGRAM_TIMEOUT_MS",
+            "10000",
+            "time for Telegram to answer a call",
+        ),
+    ],
+};
+
 /// The log.
 pub const LOGS: Section = Section {
     title: "Logs",

@@ -7,6 +7,7 @@ use poem::http::header::{ALLOW, RETRY_AFTER};
 use poem::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::create_ticket;
 use crate::error::chain;
 use crate::idempotency::InvalidKey;
 use crate::onboarding::Refusal;
@@ -59,6 +60,15 @@ pub enum FunctionError {
     /// The complainant is deactivated.
     #[error("User is not active and cannot create tickets")]
     UserInactive,
+    /// create-ticket is against it.
+    #[error(transparent)]
+    CreateTicket(#[from] create_ticket::Refusal),
+    /// What should be an update of Telegram's is none.
+    #[error("Invalid Telegram update payload.")]
+    InvalidUpdate,
+    /// There is no bot to answer as.
+    #[error("TELEGRAM_BOT_TOKEN environment variable is not set.")]
+    BotTokenMissing,
     /// The key is valid, but not one for this.
     #[error("This route needs the service_role key")]
     ServiceRoleRequired,
@@ -99,7 +109,9 @@ impl FunctionError {
             | Self::InvalidPriority
             | Self::InvalidTenantId
             | Self::InvalidChatId
-            | Self::InvalidIdempotencyKey(_) => StatusCode::BAD_REQUEST,
+            | Self::InvalidIdempotencyKey(_)
+            | Self::CreateTicket(_)
+            | Self::InvalidUpdate => StatusCode::BAD_REQUEST,
             Self::BearerMissing | Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Onboarding(refusal) => onboarding::status(refusal),
             Self::UserInactive | Self::ServiceRoleRequired => StatusCode::FORBIDDEN,
@@ -108,7 +120,9 @@ impl FunctionError {
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::QueueUnreadable | Self::Refused(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::QueueUnreadable | Self::BotTokenMissing | Self::Refused(_) | Self::Internal => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -120,6 +134,7 @@ impl FunctionError {
             Dialect::SuccessErrorStatus => {
                 json!({"success": false, "error": text, "status": self.status().as_u16()})
             }
+            Dialect::SuccessError => json!({"success": false, "error": text}),
             Dialect::Error => json!({ "error": text }),
             Dialect::ErrorDetails => match self {
                 Self::Onboarding(refusal) => onboarding::body(refusal),
@@ -165,6 +180,8 @@ impl From<PoolError> for FunctionError {
 pub enum Dialect {
     /// `{"success":false,"error":…,"status":…}`; the numeric status is an artefact of the original's.
     SuccessErrorStatus,
+    /// `{"success":false,"error":…}`
+    SuccessError,
     /// `{"error":…}`
     Error,
     /// As `Error`, with more keys where there is more to say, and `{"error":…,"message":…}` for an error of ours.

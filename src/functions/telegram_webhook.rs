@@ -38,10 +38,14 @@ pub struct Api;
 /// How urgent a ticket is, before the rules.
 #[derive(Enum)]
 #[oai(rename_all = "lowercase")]
-enum Priority {
+pub enum Priority {
+    /// Now.
     Critical,
+    /// Soon.
     High,
+    /// In its turn.
     Medium,
+    /// Some time.
     Low,
 }
 

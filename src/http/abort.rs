@@ -1,46 +1,65 @@
-//! Cuts the connection of an answer that broke off.
+//! Breaking an answer off after it has begun.
 //!
-//! Over HTTP/1.1 nothing but a cut connection tells a client that a body without a length is incomplete. poem polls a
-//! connection once more after a body has failed, and hyper then writes the chunk that ends the body as if all were well.
-//! So a failing body marks the task that polls it, which is its connection's, and the connection's stream fails when
-//! that task comes to it next. HTTP/2 resets the stream by itself; there the mark is on a task that has no connection.
+//! A body that fails must not look complete. hyper closes the connection then, but poem polls it once more to shut it
+//! down, and that ends the body properly: `0\r\n\r\n`. So a body that fails names its task here before it says so, and
+//! the connection's socket, which is written by the same task, takes nothing more. HTTP/2 needs none of this: there
+//! the stream is reset.
 
-use std::cell::Cell;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use futures_util::Stream;
-use tokio::task::{self, Id};
+use tokio::task::{Id, try_id};
 
-thread_local! {
-    /// The task on this thread whose body failed last. It is polled further by the poll that it failed in.
-    static FAILED: Cell<Option<Id>> = const { Cell::new(None) };
-}
+/// Tasks whose connections are broken off. Empty but for moments.
+static TASKS: Mutex<Vec<Id>> = Mutex::new(Vec::new());
+/// How many they are, so that sockets need no lock as long as there are none.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// A body whose failure cuts the connection.
-pub struct Aborting<S>(pub S);
-
-impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Stream for Aborting<S> {
-    type Item = io::Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let polled = Pin::new(&mut self.0).poll_next(context);
-        if let Poll::Ready(Some(Err(_))) = &polled {
-            FAILED.set(task::try_id());
-        }
-        polled
+/// Breaks off the HTTP/1 connection whose task this is. For bodies, while they are polled.
+pub fn break_off() {
+    if let Some(task) = try_id() {
+        let mut tasks = tasks();
+        tasks.push(task);
+        COUNT.store(tasks.len(), Ordering::Relaxed);
     }
 }
 
-/// Fails on a task whose body failed.
-pub(super) fn check() -> io::Result<()> {
-    match FAILED.get() {
-        Some(failed) if task::try_id() == Some(failed) => Err(io::Error::new(
-            io::ErrorKind::ConnectionAborted,
-            "the answer broke off",
-        )),
-        _ => Ok(()),
+/// Whether this task's connection is broken off.
+pub(super) fn is_broken_off() -> bool {
+    COUNT.load(Ordering::Relaxed) > 0 && try_id().is_some_and(|task| tasks().contains(&task))
+}
+
+/// Forgets this task, whose connection is closed.
+pub(super) fn forget() {
+    if COUNT.load(Ordering::Relaxed) > 0
+        && let Some(task) = try_id()
+    {
+        let mut tasks = tasks();
+        tasks.retain(|broken| *broken != task);
+        COUNT.store(tasks.len(), Ordering::Relaxed);
+    }
+}
+
+fn tasks() -> MutexGuard<'static, Vec<Id>> {
+    TASKS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_task_that_asks_is_broken_off() {
+        let broken = tokio::spawn(async {
+            break_off();
+            let broken = is_broken_off();
+            tokio::task::yield_now().await;
+            let still = is_broken_off();
+            forget();
+            (broken, still, is_broken_off())
+        });
+        let other = tokio::spawn(async { is_broken_off() });
+        assert_eq!(broken.await.unwrap(), (true, true, false));
+        assert!(!other.await.unwrap());
     }
 }

@@ -189,7 +189,6 @@ impl AsyncRead for GuardedStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        abort::check()?;
         let this = self.get_mut();
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
@@ -211,9 +210,23 @@ impl AsyncRead for GuardedStream {
     }
 }
 
+/// Fails once the answer was broken off: what would follow could pass for its end.
+fn writable() -> io::Result<()> {
+    if abort::is_broken_off() {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    Ok(())
+}
+
+impl Drop for GuardedStream {
+    fn drop(&mut self) {
+        abort::forget();
+    }
+}
+
 impl AsyncWrite for GuardedStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        abort::check()?;
+        writable()?;
         Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
     }
 
@@ -222,7 +235,7 @@ impl AsyncWrite for GuardedStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        abort::check()?;
+        writable()?;
         Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, slices)
     }
 
@@ -231,6 +244,7 @@ impl AsyncWrite for GuardedStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        writable()?;
         Pin::new(&mut self.get_mut().stream).poll_flush(context)
     }
 

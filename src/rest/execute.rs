@@ -3,7 +3,8 @@
 //! Everything that does not depend on an answer goes out at once: BEGIN, the session's settings, the pre-request, the
 //! main statement, and COMMIT, in one round trip. Then the answers are read in that order, so that the first error is
 //! the one that is told: after it the server refuses the rest (25P02), and COMMIT, which rolls back then, succeeds all
-//! the same. COMMIT waits only where the number of rows decides, and where a large result may follow.
+//! the same. COMMIT waits only where the number of rows decides whether a write stands. A result that turns out to be
+//! too large for one value is read again, row by row, in a transaction of its own.
 //!
 //! A read ends with its request. A write runs on a task of its own, so that a client that goes away cannot leave it
 //! half-way: it is committed or refused as if the client had stayed.
@@ -22,10 +23,10 @@ use tokio_postgres::{Client, Error, Row};
 use tracing::Instrument as _;
 
 use self::stream::{Counting, Large};
-use self::verdict::Verdict;
+use self::verdict::{Objection, Verdict, judge};
 use crate::pg::pool::{Lease, Pool, Text, is_stale, is_unavailable};
 use crate::rest::auth::Identity;
-use crate::rest::error::{RequestError, RestError};
+use crate::rest::error::RestError;
 use crate::rest::plan::Plan;
 use crate::rest::query::{self, STREAM_THRESHOLD, Statement};
 use crate::rest::request::preferences::{Count, TransactionEnd};
@@ -128,8 +129,8 @@ impl Opening {
         }
     }
 
-    fn begin(&self) -> &'static str {
-        match (self.isolation, self.read_only) {
+    fn begin(&self, isolation: Option<Isolation>) -> &'static str {
+        match (isolation, self.read_only) {
             (None | Some(Isolation::ReadCommitted), true) => "begin isolation level read committed read only",
             (None | Some(Isolation::ReadCommitted), false) => "begin isolation level read committed",
             (Some(Isolation::RepeatableRead), true) => "begin isolation level repeatable read read only",
@@ -166,15 +167,7 @@ impl Transaction {
         let rendered = query::render(plan, request, settings);
         let is_plan = matches!(output.media_type, MediaType::Plan { .. });
         let preferences = &request.preferences;
-        let mut opening = Opening::of(plan, request, settings, identity);
-        let mut counting = Counting::Cursor;
-        if rendered.stream.is_some() && answer == Answer::Read {
-            // One snapshot for all statements, so that what is counted is what is sent.
-            let isolation = *opening.isolation.get_or_insert(Isolation::RepeatableRead);
-            if isolation != Isolation::ReadCommitted {
-                counting = Counting::Query;
-            }
-        }
+        let opening = Opening::of(plan, request, settings, identity);
         Some(Self {
             opening,
             main: rendered.main,
@@ -182,7 +175,11 @@ impl Transaction {
             large: rendered.stream.map(|rows| Large {
                 rows,
                 handler: output.handler.clone(),
-                counting,
+                counting: match answer {
+                    // Calling a function only to count its rows would double its work.
+                    Answer::Call => Counting::Cursor,
+                    _ => Counting::Query,
+                },
                 offset: request.top_range.offset,
             }),
             answer: if is_plan { Answer::Plan } else { answer },
@@ -208,9 +205,7 @@ impl Transaction {
 
     /// How the transaction ends, where that does not depend on what it answers.
     fn end(&self) -> Option<&'static str> {
-        if self.large.is_some() {
-            None
-        } else if self.rollback {
+        if self.rollback {
             Some("rollback")
         } else if self.opening.read_only || !self.verdict.is_open() {
             Some("commit")
@@ -248,19 +243,27 @@ impl Reading {
     /// Opens it.
     pub async fn begin(pool: &Pool, opening: &Opening) -> Result<Self, RestError> {
         let lease = pool.get().await.map_err(failure::of_pool)?;
+        Self::begin_on(lease, opening, opening.isolation).await
+    }
+
+    async fn begin_on(
+        lease: Lease,
+        opening: &Opening,
+        isolation: Option<Isolation>,
+    ) -> Result<Self, RestError> {
         let reading = Self {
             lease,
             authenticated: opening.authenticated,
         };
-        match reading.open(opening).await {
+        match reading.open(opening, isolation).await {
             Ok(()) => Ok(reading),
             Err(error) => reading.finish(Err(error)).await,
         }
     }
 
-    async fn open(&self, opening: &Opening) -> Result<(), Error> {
+    async fn open(&self, opening: &Opening, isolation: Option<Isolation>) -> Result<(), Error> {
         let lease = &self.lease;
-        lease.client().batch_execute(opening.begin()).await?;
+        lease.client().batch_execute(opening.begin(isolation)).await?;
         for statement in [Some(&opening.session), opening.pre_request.as_ref()]
             .into_iter()
             .flatten()
@@ -306,7 +309,7 @@ async fn perform(lease: Lease, transaction: &Transaction) -> Result<Outcome, Res
 
 /// Reads the answer, and ends the transaction by it where it has not ended.
 async fn conclude(lease: Lease, transaction: &Transaction, replies: Replies) -> Result<Outcome, RestError> {
-    let mut outcome = match read(transaction, &replies) {
+    let outcome = match read(transaction, &replies) {
         Ok(outcome) => outcome,
         Err(error) => return Err(refuse(lease, transaction, error).await),
     };
@@ -319,22 +322,15 @@ async fn conclude(lease: Lease, transaction: &Transaction, replies: Replies) -> 
         None => {}
     }
     if transaction.end().is_some() {
-        lease.done();
-        return Ok(outcome);
-    }
-    if let (Outcome::Rows(result), Some(large)) = (&mut outcome, &transaction.large) {
-        if result.page > STREAM_THRESHOLD {
-            let authenticated = transaction.opening.authenticated;
-            stream::open(lease, large, result)
-                .await
-                .map_err(|error| failure::of_statement(&error, authenticated))?;
-            return Ok(outcome);
-        }
-        if transaction.opening.isolation != Some(Isolation::Serializable) {
-            // What was read is true already, so nobody waits for the end.
-            drop(tokio::spawn(end(lease, "commit")));
-            return Ok(outcome);
-        }
+        return match (outcome, &transaction.large) {
+            (Outcome::Rows(probe), Some(large)) if probe.page > STREAM_THRESHOLD => {
+                stream(lease, transaction, large, probe).await
+            }
+            (outcome, _) => {
+                lease.done();
+                Ok(outcome)
+            }
+        };
     }
     match lease.client().batch_execute("commit").await {
         Ok(()) => {
@@ -345,26 +341,23 @@ async fn conclude(lease: Lease, transaction: &Transaction, replies: Replies) -> 
     }
 }
 
-/// Why a transaction that worked must not stand.
-enum Objection {
-    /// A constraint that was put off.
-    Database(Error),
-    /// The number of rows.
-    Rule(RequestError),
-}
-
-fn judge(transaction: &Transaction, outcome: &Outcome, constraints: Result<(), Error>) -> Option<Objection> {
-    let verdict = match outcome {
-        Outcome::Rows(result) => transaction.verdict.check(result.page),
-        Outcome::Plan(_) => Ok(()),
+/// Reads a large result row by row. Its transaction has one snapshot, so that what is counted is what is sent.
+async fn stream(
+    lease: Lease,
+    transaction: &Transaction,
+    large: &Large,
+    mut probe: ResultSet,
+) -> Result<Outcome, RestError> {
+    let opening = &transaction.opening;
+    let isolation = match opening.isolation {
+        Some(Isolation::Serializable) => Isolation::Serializable,
+        _ => Isolation::RepeatableRead,
     };
-    match (constraints, verdict) {
-        // A call's constraints are checked before its rows are counted, a write's after.
-        (Err(error), Ok(())) => Some(Objection::Database(error)),
-        (Err(error), Err(_)) if transaction.answer == Answer::Call => Some(Objection::Database(error)),
-        (_, Err(rule)) => Some(Objection::Rule(rule)),
-        (Ok(()), Ok(())) => None,
-    }
+    let reading = Reading::begin_on(lease, opening, Some(isolation)).await?;
+    stream::open(reading.lease, large, &mut probe)
+        .await
+        .map_err(|error| failure::of_statement(&error, opening.authenticated))?;
+    Ok(Outcome::Rows(probe))
 }
 
 /// Leaves the connection behind, and tells the error.
@@ -421,7 +414,7 @@ struct Ends {
 impl Ends {
     fn of(transaction: &Transaction) -> Self {
         Self {
-            begin: Some(transaction.opening.begin()),
+            begin: Some(transaction.opening.begin(transaction.opening.isolation)),
             check: transaction.checks_constraints(),
             end: transaction.end(),
         }
@@ -439,16 +432,24 @@ async fn round(lease: &Lease, transaction: &Transaction, ends: Ends) -> Result<R
         .count_estimate
         .as_ref()
         .map(|explain| Step::of(lease, explain));
+    let steps = [
+        Some(&session),
+        pre_request.as_ref(),
+        Some(&main),
+        estimate.as_ref(),
+    ];
+    let is_new = steps.iter().flatten().any(|step| lease.is_new(&step.text));
     let check = ends.check.then_some("set constraints all immediate");
 
-    let (begun, set, called, answered, estimated, (), checked, ended) = tokio::join!(
+    let (begun, set, called, answered, estimated, _kept, checked, ended) = tokio::join!(
         biased;
         optional(ends.begin.map(|begin| client.batch_execute(begin))),
         session.run(lease),
-        optional(pre_request.as_ref().map(|step| step.run(lease))),
+        // What is seldom is boxed, so that the rest stays small.
+        optional(pre_request.as_ref().map(|step| Box::pin(step.run(lease)))),
         main.run(lease),
-        optional(estimate.as_ref().map(|step| step.run(lease))),
-        keep(lease, [Some(&session), pre_request.as_ref(), Some(&main), estimate.as_ref()]),
+        optional(estimate.as_ref().map(|step| Box::pin(step.run(lease)))),
+        optional(is_new.then(|| Box::pin(keep(lease, steps)))),
         optional(check.map(|check| client.batch_execute(check))),
         optional(ends.end.map(|end| client.batch_execute(end))),
     );
@@ -474,12 +475,6 @@ async fn round(lease: &Lease, transaction: &Transaction, ends: Ends) -> Result<R
         let named = step.filter(|step| step.text.is_named());
         let stale = named.is_some() && is_stale(&error);
         if stale {
-            let steps = [
-                Some(&session),
-                pre_request.as_ref(),
-                Some(&main),
-                estimate.as_ref(),
-            ];
             for step in steps.into_iter().flatten() {
                 lease.forget_text(&step.text);
             }
@@ -563,10 +558,9 @@ impl CountRule {
     /// The number to tell, of the counted and the planner's.
     fn total(self, counted: Option<i64>, planned: Option<i64>) -> Option<i64> {
         match self {
-            Self::Counted => counted,
             Self::Planned => planned,
             Self::Estimated { max_rows } if counted > max_rows => Some(counted?.max(planned?)),
-            Self::Estimated { .. } => counted,
+            Self::Counted | Self::Estimated { .. } => counted,
         }
     }
 }

@@ -85,9 +85,7 @@ pub fn parse(input: &RawRequest<'_>, settings: &RestSettings) -> Result<Request,
     let (payload, columns) = payload::parse(&input.body, &content_type, query.columns.as_ref(), &action)?;
 
     let prefer = input.headers.get_all("prefer").iter();
-    let prefer: Vec<_> = prefer
-        .map(|value| String::from_utf8_lossy(value.as_bytes()))
-        .collect();
+    let prefer: Vec<_> = prefer.map(|value| lossy(value.as_bytes())).collect();
     Ok(Request {
         action,
         schema,
@@ -192,7 +190,7 @@ fn choose_schema(input: &RawRequest<'_>, settings: &RestSettings) -> Result<(Str
         let default = settings.schemas.first().cloned().unwrap_or_default();
         return Ok((default, settings.schemas.len() != 1));
     };
-    let schema = String::from_utf8_lossy(profile.as_bytes());
+    let schema = lossy(profile.as_bytes());
     if settings.schemas.iter().any(|exposed| *exposed == schema) {
         return Ok((schema.into_owned(), true));
     }
@@ -206,12 +204,7 @@ fn headers(headers: &HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()
         .filter(|(name, _)| *name != header::COOKIE)
-        .map(|(name, value)| {
-            (
-                name.as_str().to_owned(),
-                String::from_utf8_lossy(value.as_bytes()).into_owned(),
-            )
-        })
+        .map(|(name, value)| (name.as_str().to_owned(), lossy(value.as_bytes()).into_owned()))
         .collect()
 }
 
@@ -220,7 +213,7 @@ fn cookies(headers: &HeaderMap) -> Vec<(String, String)> {
     let Some(cookies) = headers.get(header::COOKIE) else {
         return Vec::new();
     };
-    let cookies = String::from_utf8_lossy(cookies.as_bytes());
+    let cookies = lossy(cookies.as_bytes());
     let cookies = cookies.strip_suffix(';').unwrap_or(&cookies);
     if cookies.is_empty() {
         return Vec::new();
@@ -232,6 +225,11 @@ fn cookies(headers: &HeaderMap) -> Vec<(String, String)> {
             (name.trim_start_matches(' ').to_owned(), value.to_owned())
         })
         .collect()
+}
+
+/// Bytes read as UTF-8, with U+FFFD for what is none.
+fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// Bytes read as Latin-1, the encoding of headers of old.

@@ -339,9 +339,8 @@ fn encode(out: &mut String, text: &str) {
 
 /// A warning for embeds that have an alias but are named by their relation.
 fn legacy_names(plan: &Plan) -> Option<String> {
-    let read = match plan {
-        Plan::Read { read, .. } | Plan::Mutate { read, .. } | Plan::Call { read, .. } => read,
-        _ => return None,
+    let (Plan::Read { read, .. } | Plan::Mutate { read, .. } | Plan::Call { read, .. }) = plan else {
+        return None;
     };
     let mut updates = String::new();
     collect_legacy_names(read, &mut updates);

@@ -13,7 +13,8 @@ use tokio::process::Command;
 
 use crate::support::app::{CHAT_ID, TENANT, user_token};
 use crate::support::sql::ADA;
-use crate::support::{Sink, TestApp};
+use crate::support::telegram::WEBHOOK_SECRET;
+use crate::support::{Sink, Telegram, TestApp};
 
 /// Longest run of a tool on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -38,24 +39,29 @@ struct Stage {
     webhooks: Sink,
     /// Where invitations go.
     invitations: Sink,
+    /// Where the executors' bot speaks.
+    telegram: Telegram,
 }
 
 impl Stage {
     async fn set() -> Self {
         let (webhooks, invitations) = (Sink::start().await, Sink::start().await);
-        let app = TestApp::with(&[
-            ("MAKE_USER_ONBOARDING_WEBHOOK_URL", &invitations.url),
+        let telegram = Telegram::start().await;
+        let mut variables = telegram.variables().to_vec();
+        variables.extend([
+            ("MAKE_USER_ONBOARDING_WEBHOOK_URL", invitations.url.as_str()),
             // However busy the machine is.
             ("DROPWIRE_ONBOARDING_TIMEOUT_MS", "60000"),
             ("TICKET_ACTIVITY_WEBHOOK_TIMEOUT_MS", "60000"),
-        ])
-        .await;
+        ]);
+        let app = TestApp::with(&variables).await;
         app.set_webhook(&webhooks.url).await;
         app.db.batch_execute(PEOPLE).await.unwrap();
         Self {
             app,
             webhooks,
             invitations,
+            telegram,
         }
     }
 
@@ -67,6 +73,7 @@ impl Stage {
             ("ANON_KEY", dev::ANON_KEY),
             ("SERVICE_ROLE_KEY", dev::SERVICE_ROLE_KEY),
             ("ADMIN_TOKEN", &admin),
+            ("TELEGRAM_SECRET", WEBHOOK_SECRET),
             ("TENANT_ID", TENANT),
             ("CHAT_ID", CHAT_ID),
             ("INACTIVE_CHAT_ID", LENAS_CHAT),

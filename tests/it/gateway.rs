@@ -290,6 +290,8 @@ async fn a_preflight_needs_no_key_anywhere() {
         "ticket-activity-webhook",
         "ticket-activity-webhook/a",
         "user-onboarding-request",
+        "create-ticket",
+        "executor-ticket-webhook",
         "",
     ] {
         for key in [None, Some("nonsense")] {

@@ -62,6 +62,20 @@ fn every_answer_of_the_functions_is_described() {
     ]);
     assert_eq!(answers(&document, "/functions/v1/telegram-webhook"), ticket);
 
+    let mut ticket = with("NewTicketRefused", &[400, 405, 408, 413, 422, 500, 503]);
+    ticket.extend([
+        (200, "TicketCreatedWithRules".to_owned()),
+        (401, "GatewayRefusal".to_owned()),
+    ]);
+    assert_eq!(answers(&document, "/functions/v1/create-ticket"), ticket);
+
+    let mut update = with("UpdateRefused", &[400, 401, 405, 408, 413, 500, 503]);
+    update.insert(200, "UpdateTaken".to_owned());
+    assert_eq!(
+        answers(&document, "/functions/v1/executor-ticket-webhook"),
+        update
+    );
+
     let mut dispatch = with("DispatchRefused", &[403, 405, 500]);
     dispatch.extend([
         (200, "DispatchReport".to_owned()),
@@ -101,6 +115,7 @@ fn operations_have_their_ids_servers_and_both_ways_to_send_a_key() {
     for (path, id) in [
         ("/functions/v1/telegram-webhook", "telegramWebhook"),
         ("/functions/v1/ticket-activity-webhook", "ticketActivityWebhook"),
+        ("/functions/v1/create-ticket", "createTicket"),
     ] {
         let operation = &document["paths"][path]["post"];
         assert_eq!(operation["operationId"], id);

@@ -3,6 +3,7 @@
 pub mod app;
 
 mod auth;
+mod availability;
 mod cases;
 mod configuration;
 mod deleting;
@@ -10,6 +11,7 @@ mod embedding;
 mod headers;
 mod idempotency;
 mod inserting;
+mod large;
 mod media_types;
 mod preferences;
 mod reading;
@@ -18,6 +20,7 @@ mod rpc;
 mod schema_cache;
 mod session;
 mod streaming;
+mod transactions;
 mod updating;
 mod upserting;
 mod writing;

@@ -6,7 +6,9 @@ pub mod program;
 pub mod raw;
 pub mod sink;
 pub mod sql;
+pub mod telegram;
 
 pub use app::{Answer, TestApp};
 pub use sink::Sink;
 pub use sql::TestSql;
+pub use telegram::Telegram;

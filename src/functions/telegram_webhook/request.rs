@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::functions::error::FunctionError;
 use crate::functions::javascript::{is_falsy, to_text, trim};
+use crate::functions::postgresql;
 
 /// In the order in which they are checked; the first failure answers.
 const REQUIRED: [&str; 7] = [
@@ -18,10 +19,6 @@ const REQUIRED: [&str; 7] = [
 const PRIORITIES: [&str; 4] = ["critical", "high", "medium", "low"];
 /// What `type` is when it is absent or empty.
 const DEFAULT_TYPE: &str = "Maintenance";
-/// Longest chat id that is looked up; PostgreSQL's numeric would read far more digits than anybody has.
-const CHAT_ID_MAX_CHARS: usize = 128;
-/// Largest power of ten in a chat id, for the same reason.
-const EXPONENT_MAX: i32 = 1_000;
 
 /// A checked request to create a ticket. Texts are trimmed as JavaScript trims.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,10 +85,10 @@ pub fn parse(body: &[u8]) -> Result<NewTicket, FunctionError> {
     let room = fields.text("room")?;
 
     let tenant_text = fields.printed("tenant_id");
-    let tenant_id = tenant(&tenant_text).ok_or(FunctionError::InvalidTenantId)?;
+    let tenant_id = postgresql::uuid(&tenant_text).ok_or(FunctionError::InvalidTenantId)?;
     let chat_text = fields.printed("chat_id");
     let chat_name = unquoted(&chat_text).to_owned();
-    let chat_number = chat(&chat_name).ok_or(FunctionError::InvalidChatId)?;
+    let chat_number = postgresql::numeric(&chat_name).ok_or(FunctionError::InvalidChatId)?;
 
     Ok(NewTicket {
         tenant_id,
@@ -146,53 +143,11 @@ impl Fields {
     }
 }
 
-/// A UUID in any form that PostgreSQL's `uuid` input takes: capitals, braces, hyphens after any four digits.
-fn tenant(text: &str) -> Option<uuid::Uuid> {
-    let inner = match text.strip_prefix('{') {
-        Some(rest) => rest.strip_suffix('}')?,
-        None => text,
-    };
-    let mut digits = String::with_capacity(32);
-    let mut hyphen_allowed = false;
-    for c in inner.chars() {
-        if c == '-' && hyphen_allowed {
-            hyphen_allowed = false;
-        } else if c.is_ascii_hexdigit() {
-            digits.push(c);
-            hyphen_allowed = digits.len().is_multiple_of(4) && digits.len() < 32;
-        } else {
-            return None;
-        }
-    }
-    uuid::Uuid::try_parse(&digits).ok().filter(|_| digits.len() == 32)
-}
-
 /// A text without one pair of double quotes around it: the original's REST filter took them for its own.
 fn unquoted(text: &str) -> &str {
     text.strip_prefix('"')
         .and_then(|t| t.strip_suffix('"'))
         .unwrap_or(text)
-}
-
-/// A chat id that PostgreSQL's `numeric` input takes, in decimal notation.
-fn chat(text: &str) -> Option<String> {
-    let number = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\u{b}');
-    if number.len() > CHAT_ID_MAX_CHARS {
-        return None;
-    }
-    let magnitude = number.strip_prefix(['+', '-']).unwrap_or(number);
-    if ["nan", "inf", "infinity"].contains(&magnitude.to_ascii_lowercase().as_str()) {
-        // Readable, and nobody's chat id. The infinities exist from PostgreSQL 14 on, which is where we begin.
-        return Some("NaN".to_owned());
-    }
-    let (mantissa, exponent) = match magnitude.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-        None => (magnitude, 0),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-    let readable = digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty());
-    (readable && exponent.abs() <= EXPONENT_MAX).then(|| number.to_owned())
 }
 
 #[cfg(test)]

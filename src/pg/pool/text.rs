@@ -32,20 +32,24 @@ impl Lease {
     where
         for<'v> &'v P: BorrowToSql,
     {
-        match &text.kept {
-            Some(statement) => self.client().query_raw(statement, values).await,
-            None => {
-                let typed = values.iter().map(|value| (value, Type::UNKNOWN));
-                self.client().query_typed_raw(text.sql, typed).await
-            }
+        if let Some(statement) = &text.kept {
+            return self.client().query_raw(statement, values).await;
         }
+        let typed = values.iter().map(|value| (value, Type::UNKNOWN));
+        // Boxed, since it is seldom, and large.
+        Box::pin(self.client().query_typed_raw(text.sql, typed)).await
+    }
+
+    /// Whether [`Lease::keep`] would do something.
+    pub fn is_new(&self, text: &Text<'_>) -> bool {
+        text.kept.is_none() && self.names_statements()
     }
 
     /// Prepares a text for its next use, where this pool names statements and it is not prepared already. The server
     /// looks names up as the role and in the search path of the transaction, so it belongs behind a first use that
     /// succeeds; what fails here fails in vain, and the next use sends the text again.
     pub async fn keep(&self, text: &Text<'_>) {
-        if text.kept.is_some() || !self.names_statements() {
+        if !self.is_new(text) {
             return;
         }
         if let Ok(statement) = self.client().prepare(text.sql).await {

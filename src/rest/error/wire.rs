@@ -1,7 +1,6 @@
 //! Errors on the wire: status, headers, and the four-key body.
 //!
-//! One file a stage. Codes, texts and statuses are PostgREST's; a status that PostgreSQL's error decides is in
-//! [`database`].
+//! One file a stage. Codes, texts and statuses are PostgREST's; `database` has the status of each SQLSTATE.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 

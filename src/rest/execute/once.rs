@@ -11,7 +11,8 @@ use tokio_postgres::{Error, Row};
 use tracing::Instrument as _;
 
 use super::result_set::Raw;
-use super::{Ends, Failed, Objection, Outcome, Transaction, end, failure, give_back, judge, read, round};
+use super::verdict::{Objection, judge};
+use super::{Ends, Failed, Outcome, Transaction, end, failure, give_back, read, round};
 use crate::error::chain;
 use crate::pg::pool::{Lease, Pool, is_unavailable};
 use crate::rest::error::{IdempotencyError, RestError};
@@ -134,10 +135,11 @@ async fn perform<T>(
 
 /// Begins the transaction and claims the key, waiting for whoever has it.
 async fn begin(lease: &Lease, transaction: &Transaction, claim: &Claim) -> Result<State, Error> {
+    let opening = &transaction.opening;
     let params = [claim.id(), claim.fingerprint()];
     let (begun, row) = tokio::join!(
         biased;
-        lease.client().batch_execute(transaction.opening.begin()),
+        lease.client().batch_execute(opening.begin(opening.isolation)),
         lease.query_one(CLAIM, &params),
     );
     begun?;

@@ -72,18 +72,14 @@ pub(super) fn estimate(rows: &[Row]) -> Option<i64> {
     plan.get(0)?.get("Plan")?.get("Plan Rows")?.as_i64()
 }
 
-/// A value's bytes as the server sent them: the text of `json`, `xml` and texts, the content of `bytea`.
+/// A value's bytes as the server sent them: the text of `json`, `xml` and texts, the content of `bytea`. The version
+/// byte that `jsonb` has before its text stays too, as clients of PostgREST know it from handlers that return one.
 #[derive(Default)]
 pub(super) struct Raw(pub(super) Bytes);
 
 impl<'a> FromSql<'a> for Raw {
-    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
-        // The binary form of jsonb is its version, 1, and its text.
-        let text = match raw {
-            [1, text @ ..] if *ty == Type::JSONB => text,
-            _ => raw,
-        };
-        Ok(Self(Bytes::copy_from_slice(text)))
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
+        Ok(Self(Bytes::copy_from_slice(raw)))
     }
 
     fn accepts(_: &Type) -> bool {

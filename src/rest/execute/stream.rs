@@ -1,4 +1,4 @@
-//! Results too large for one value: their rows one by one, in the transaction that counted them.
+//! Results too large for one value: their rows one by one, in a transaction that counts them first.
 //!
 //! They are counted first, since their number stands in a header. A relation's are counted by a query, which is cheap
 //! beside writing them, and sees the same rows because the transaction has one snapshot. A function is not to be called

@@ -1,42 +1,65 @@
 //! Names, and paths into columns: what `select`, filters and `order` have in common.
 
+use std::borrow::Cow;
+
 use super::filter::{Field, JsonOperand, JsonStep};
 use super::parser::{Parsed, Parser};
 use super::query_params::EmbedPath;
 
 /// `name`, `na-me`, `"na.me"`. Blanks around it do not count, but those in it do.
-pub(super) fn name(p: &mut Parser<'_>) -> Parsed<String> {
+pub(super) fn name<'a>(p: &mut Parser<'a>) -> Parsed<Cow<'a, str>> {
+    if let Some(plain) = p.shortcut(plain_name) {
+        return Ok(Cow::Borrowed(plain.trim()));
+    }
     p.label("field name (* or [a..z0..9_$])", |p| {
         p.either(quoted, |p| dashed(p, identifier))
     })
 }
 
+/// A [`name`] to be kept.
+pub(super) fn owned_name(p: &mut Parser<'_>) -> Parsed<String> {
+    name(p).map(Cow::into_owned)
+}
+
+/// The length of a name without quotes and dashes, which most are.
+fn plain_name(text: &str) -> Option<usize> {
+    let rest = text.trim_start_matches(in_identifier);
+    let length = text.len() - rest.len();
+    (length > 0 && !rest.starts_with('-')).then_some(length)
+}
+
 /// Letters, digits, `_`, `$` and blanks. Letters are Unicode's, so that no language needs quotes.
 pub(super) fn identifier<'a>(p: &mut Parser<'a>) -> Parsed<&'a str> {
-    let identifier = p.take_some(&["letter", "digit"], |c| {
-        c.is_ascii_alphanumeric() || matches!(c, '_' | ' ' | '$') || (!c.is_ascii() && c.is_alphabetic())
-    })?;
-    Ok(identifier.trim())
+    Ok(p.take_some(&["letter", "digit"], in_identifier)?.trim())
+}
+
+fn in_identifier(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | ' ' | '$') || (!c.is_ascii() && c.is_alphabetic())
 }
 
 /// Anything in double quotes, with a backslash before those inside and before itself.
-pub(super) fn quoted(p: &mut Parser<'_>) -> Parsed<String> {
+pub(super) fn quoted<'a>(p: &mut Parser<'a>) -> Parsed<Cow<'a, str>> {
     p.char('"')?;
-    let mut text = String::new();
+    let mut text = Cow::Borrowed("");
     loop {
-        text.push_str(p.take_while(&[], |c| !matches!(c, '"' | '\\')));
+        let piece = p.take_while(&[], |c| !matches!(c, '"' | '\\'));
+        if text.is_empty() {
+            text = Cow::Borrowed(piece);
+        } else {
+            text.to_mut().push_str(piece);
+        }
         if p.optional(|p| p.char('\\'))?.is_none() {
             break;
         }
-        text.push(p.satisfy(|_| true)?);
+        text.to_mut().push(p.satisfy(|_| true)?);
     }
     p.char('"')?;
     Ok(text)
 }
 
 /// Pieces with `-` between them. The `-` of `->` belongs to a path.
-fn dashed(p: &mut Parser<'_>, piece: for<'a> fn(&mut Parser<'a>) -> Parsed<&'a str>) -> Parsed<String> {
-    let mut name: Option<String> = None;
+fn dashed<'a>(p: &mut Parser<'a>, piece: fn(&mut Parser<'a>) -> Parsed<&'a str>) -> Parsed<Cow<'a, str>> {
+    let mut name: Option<Cow<'a, str>> = None;
     p.separated_into(
         piece,
         |p| {
@@ -47,10 +70,11 @@ fn dashed(p: &mut Parser<'_>, piece: for<'a> fn(&mut Parser<'a>) -> Parsed<&'a s
         },
         |piece| match &mut name {
             Some(name) => {
+                let name = name.to_mut();
                 name.push('-');
                 name.push_str(piece);
             }
-            None => name = Some(piece.to_owned()),
+            None => name = Some(Cow::Borrowed(piece)),
         },
     )?;
     Ok(name.unwrap_or_default())
@@ -97,7 +121,7 @@ fn json_key(p: &mut Parser<'_>) -> Parsed<JsonOperand> {
     let key = p.label("any non reserved character different from: .,>()", |p| {
         p.either(quoted, |p| dashed(p, json_key_piece))
     })?;
-    Ok(JsonOperand::Key(key))
+    Ok(JsonOperand::Key(key.into_owned()))
 }
 
 fn json_key_piece<'a>(p: &mut Parser<'a>) -> Parsed<&'a str> {
@@ -109,7 +133,7 @@ fn json_key_piece<'a>(p: &mut Parser<'a>) -> Parsed<&'a str> {
 pub(super) fn field(p: &mut Parser<'_>) -> Parsed<Field> {
     p.lexeme(|p| {
         Ok(Field {
-            name: name(p)?,
+            name: name(p)?.into_owned(),
             path: json_path(p)?,
         })
     })
@@ -117,7 +141,7 @@ pub(super) fn field(p: &mut Parser<'_>) -> Parsed<Field> {
 
 /// `embed.embed.column->path`: the name of a parameter.
 pub(super) fn tree_path(p: &mut Parser<'_>) -> Parsed<(EmbedPath, Field)> {
-    let mut embeds = p.separated(name, delimiter)?;
+    let mut embeds = p.separated(owned_name, delimiter)?;
     let path = json_path(p)?;
     let name = embeds.pop().unwrap_or_default();
     Ok((embeds, Field { name, path }))
@@ -125,7 +149,7 @@ pub(super) fn tree_path(p: &mut Parser<'_>) -> Parsed<(EmbedPath, Field)> {
 
 /// `columns` and `on_conflict`.
 pub(super) fn names(p: &mut Parser<'_>) -> Parsed<Vec<String>> {
-    p.separated(name, |p| p.lexeme(|p| p.char(',')))
+    p.separated(owned_name, |p| p.lexeme(|p| p.char(',')))
 }
 
 /// The dot between the parts of a parameter's name and of a filter.
@@ -141,7 +165,7 @@ mod tests {
     use super::*;
 
     fn named(text: &str) -> Result<String, String> {
-        parse("name", text, text, name).map_err(details)
+        parse("name", text, text, owned_name).map_err(details)
     }
 
     fn path(text: &str) -> Result<Vec<JsonStep>, String> {

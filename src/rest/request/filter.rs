@@ -322,6 +322,7 @@ fn any_case(p: &mut Parser<'_>, word: &str, value: IsValue) -> Parsed<IsValue> {
 }
 
 /// A value that takes the rest of its parameter.
+#[expect(clippy::unnecessary_wraps, reason = "a grammar like the other kind of value")]
 pub(super) fn single_value(p: &mut Parser<'_>) -> Parsed<String> {
     Ok(p.take_rest().to_owned())
 }
@@ -339,7 +340,7 @@ pub(super) fn element(p: &mut Parser<'_>) -> Parsed<String> {
     p.attempt(|p| {
         let element = quoted(p)?;
         p.not_followed_by(None, |c| !matches!(c, ',' | ')'))?;
-        Ok(element)
+        Ok(element.into_owned())
     })
 }
 

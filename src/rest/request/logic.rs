@@ -1,6 +1,6 @@
 //! Logic trees: `or=(a.eq.1,and(b.gt.2,c.is.null))`, `embed.not.and=(…)`.
 
-use super::field::{delimiter, field, name};
+use super::field::{delimiter, field, owned_name};
 use super::filter::{Filter, LogicOperator, LogicTree, element, op_expr, unquoted};
 use super::parser::{Parsed, Parser};
 use super::query_params::EmbedPath;
@@ -60,7 +60,7 @@ fn array(p: &mut Parser<'_>) -> Parsed<String> {
 
 /// The name of a parameter that holds a tree: the embeds that lead to it, and its operator as the tree's text has it.
 pub(super) fn path(p: &mut Parser<'_>) -> Parsed<(EmbedPath, String)> {
-    let mut path = p.separated(name, delimiter)?;
+    let mut path = p.separated(owned_name, delimiter)?;
     let operator = path.pop().unwrap_or_default();
     let before = path.len();
     let negated = {

@@ -125,13 +125,13 @@ impl MediaType {
     /// By quality, then by the number of parameters less that of stars, then in the order given. An `Accept` splits at
     /// every comma, loses its blanks, and each part ends at its `;q=`.
     pub fn parse_accept(header: &str) -> Vec<Self> {
-        if header == "*/*" {
-            return vec![Self::Any];
-        }
         if header.is_empty() {
             return Vec::new();
         }
-        let mut parts: Vec<(f64, isize, String)> = header
+        if !header.contains([',', ';', ' ']) {
+            return vec![Self::parse(header)];
+        }
+        let mut ranked: Vec<(f64, isize, Self)> = header
             .split(',')
             .map(|part| {
                 let mut part = part.replace(' ', "");
@@ -142,11 +142,11 @@ impl MediaType {
                     quality = number(value.split(';').next().unwrap_or_default()).unwrap_or(1.0);
                 }
                 let count = |c| isize::try_from(part.matches(c).count()).unwrap_or(isize::MAX);
-                (quality, count(';') - count('*'), part)
+                (quality, count(';') - count('*'), Self::parse(&part))
             })
             .collect();
-        parts.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
-        parts.iter().map(|(_, _, part)| Self::parse(part)).collect()
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
+        ranked.into_iter().map(|(_, _, media_type)| media_type).collect()
     }
 
     /// The media type as text, without charset.
@@ -223,8 +223,11 @@ impl PlanOption {
     }
 }
 
+/// Parameters of a media type: names and values.
+type Parameters<'t> = Vec<(&'t str, &'t str)>;
+
 /// Main type, subtype and parameters. Reading ends where it cannot go on; what follows does not count.
-fn tokens(text: &str) -> Option<(&str, &str, Vec<(&str, &str)>)> {
+fn tokens(text: &str) -> Option<(&str, &str, Parameters<'_>)> {
     let (main, rest) = split_while(text, |c| c.is_alphanumeric() || matches!(c, '.' | '*'))?;
     let rest = rest.strip_prefix('/')?;
     let (sub, mut rest) = split_while(rest, |c| {

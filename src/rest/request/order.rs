@@ -72,7 +72,7 @@ fn relation_term(p: &mut Parser<'_>) -> Parsed<OrderTerm> {
     p.char(')')?;
     let (direction, nulls) = modifiers(p)?;
     Ok(OrderTerm::Relation {
-        relation,
+        relation: relation.into_owned(),
         field,
         direction,
         nulls,

@@ -151,6 +151,17 @@ impl<'a> Parser<'a> {
         if taken.is_empty() { Err(Failed) } else { Ok(taken) }
     }
 
+    /// Reads as many bytes as `length` says, unless messages are kept: then, or if it says None, the grammar proper
+    /// must be asked. It has to answer the same.
+    pub(super) fn shortcut(&mut self, length: impl FnOnce(&'a str) -> Option<usize>) -> Option<&'a str> {
+        if self.explain {
+            return None;
+        }
+        let (taken, rest) = self.rest.split_at_checked(length(self.rest)?)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
     /// Reads the remaining text.
     pub(super) fn take_rest(&mut self) -> &'a str {
         self.take_while(&[], |_| true)
@@ -226,7 +237,7 @@ impl<'a> Parser<'a> {
     /// Runs a parser as if it had not moved when it fails.
     pub(super) fn attempt<T>(&mut self, inner: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         let start = self.rest;
-        let before = self.trouble.take();
+        let before = self.take_notes();
         let answer = inner(self);
         if answer.is_err() {
             self.rest = start;
@@ -238,14 +249,13 @@ impl<'a> Parser<'a> {
     /// Runs a parser that reads without moving. What it would have taken as well is forgotten.
     pub(super) fn look_ahead<T>(&mut self, inner: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         let start = self.rest;
-        let before = self.trouble.take();
+        let before = self.take_notes();
         let answer = inner(self);
         if answer.is_ok() {
             self.rest = start;
-            self.trouble = before;
-        } else {
-            self.note_before(before, start);
+            self.trouble.clear();
         }
+        self.note_before(before, start);
         answer
     }
 
@@ -256,7 +266,7 @@ impl<'a> Parser<'a> {
         inner: impl FnOnce(&mut Self) -> Parsed<T>,
     ) -> Parsed<T> {
         let start = self.rest;
-        let before = self.trouble.take();
+        let before = self.take_notes();
         let answer = inner(self);
         if self.explain && self.rest.len() == start.len() {
             self.trouble.rename(what, self.at(), answer.is_err());
@@ -265,9 +275,16 @@ impl<'a> Parser<'a> {
         answer
     }
 
+    /// Takes the notes away, if any are kept.
+    fn take_notes(&mut self) -> Option<Trouble> {
+        self.explain.then(|| std::mem::take(&mut self.trouble))
+    }
+
     /// Puts notes back that were taken away at `start`, unless the parser moved since.
-    fn note_before(&mut self, before: Trouble, start: &'a str) {
-        if self.explain && self.rest.len() == start.len() {
+    fn note_before(&mut self, before: Option<Trouble>, start: &'a str) {
+        if let Some(before) = before
+            && self.rest.len() == start.len()
+        {
             let after = std::mem::replace(&mut self.trouble, before);
             self.trouble.merge(after);
         }
@@ -365,6 +382,19 @@ impl<'a> Parser<'a> {
         self.depth -= 1;
         answer
     }
+}
+
+/// What a grammar answers without and with messages kept, and what is left of the text.
+#[cfg(test)]
+pub(super) fn both_ways<T>(
+    text: &str,
+    grammar: impl for<'p, 'a> Fn(&'p mut Parser<'a>) -> Parsed<T>,
+) -> [(Option<T>, String); 2] {
+    [false, true].map(|explain| {
+        let mut parser = Parser::new(text, explain);
+        let answer = grammar(&mut parser).ok();
+        (answer, parser.rest.to_owned())
+    })
 }
 
 #[cfg(test)]

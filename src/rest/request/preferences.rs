@@ -41,7 +41,7 @@ impl Preferences {
         for preference in headers.into_iter().flat_map(split) {
             match preference {
                 "resolution=merge-duplicates" => {
-                    set(&mut preferences.resolution, Resolution::MergeDuplicates)
+                    set(&mut preferences.resolution, Resolution::MergeDuplicates);
                 }
                 "resolution=ignore-duplicates" => {
                     set(&mut preferences.resolution, Resolution::IgnoreDuplicates);
@@ -60,7 +60,7 @@ impl Preferences {
                 "handling=lenient" => set(&mut preferences.handling, Handling::Lenient),
                 other => {
                     if let Some(timezone) = other.strip_prefix("timezone=") {
-                        preferences.timezone.get_or_insert_with(|| timezone.to_owned());
+                        set(&mut preferences.timezone, timezone.to_owned());
                     } else if let Some(max_affected) = other.strip_prefix("max-affected=") {
                         if !max_affected_given {
                             preferences.max_affected = integer(max_affected);

@@ -1,7 +1,6 @@
 //! What holds for every request, however wrong: properties, and a corpus of nasty requests.
 //!
-//! `PROPTEST_CASES=100000 cargo test --release rest::request` makes a longer run. What it finds goes into
-//! `properties/corpus.txt`.
+//! `make fuzz` makes a longer run, as long as `PROPTEST_CASES` says. What it finds goes into `properties/corpus.txt`.
 
 mod corpus;
 mod garbage;

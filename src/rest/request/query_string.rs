@@ -1,7 +1,6 @@
 //! A query string as pairs: separators, percent-decoding, and the canonical form.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use crate::rest::error::RequestError;
 
@@ -117,13 +116,15 @@ pub(super) fn canonical(pairs: &[Pair<'_>]) -> String {
 }
 
 fn encode(encoded: &mut String, text: &str) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
         let c = char::from(byte);
         if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~') {
             encoded.push(c);
         } else {
             for byte in c.encode_utf8(&mut [0; 2]).bytes() {
-                let _ = write!(encoded, "%{byte:02X}");
+                encoded.push('%');
+                encoded.extend([byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)])));
             }
         }
     }

@@ -1,6 +1,8 @@
 //! `select=`: columns, aliases, casts, aggregates, embeds, spreads.
 
-use super::field::{field, identifier, name};
+use std::borrow::Cow;
+
+use super::field::{field, identifier, name, owned_name};
 use super::filter::Field;
 use super::parser::{Failed, Parsed, Parser};
 
@@ -133,8 +135,8 @@ fn relation(p: &mut Parser<'_>) -> Parsed<SelectItem> {
     let (hint, join) = embed_parameters(p)?;
     next_is(p, "(")?;
     Ok(SelectItem::Relation {
-        relation,
-        alias,
+        relation: relation.into_owned(),
+        alias: alias.map(Cow::into_owned),
         hint,
         join,
     })
@@ -145,11 +147,15 @@ fn spread(p: &mut Parser<'_>) -> Parsed<SelectItem> {
     let relation = name(p)?;
     let (hint, join) = embed_parameters(p)?;
     next_is(p, "(")?;
-    Ok(SelectItem::Spread { relation, hint, join })
+    Ok(SelectItem::Spread {
+        relation: relation.into_owned(),
+        hint,
+        join,
+    })
 }
 
 /// `alias:`, if it is there. The colons of a cast are none.
-fn alias(p: &mut Parser<'_>) -> Parsed<Option<String>> {
+fn alias<'a>(p: &mut Parser<'a>) -> Parsed<Option<Cow<'a, str>>> {
     p.optional(|p| {
         p.attempt(|p| {
             let alias = name(p)?;
@@ -191,7 +197,7 @@ fn embed_parameter(p: &mut Parser<'_>) -> Parsed<EmbedParameter> {
             p.one_of_words(&[("left", JoinType::Left), ("inner", JoinType::Inner)])
                 .map(EmbedParameter::Join)
         },
-        |p| p.attempt(name).map(EmbedParameter::Hint),
+        |p| p.attempt(owned_name).map(EmbedParameter::Hint),
     )
 }
 
@@ -225,7 +231,7 @@ fn count(p: &mut Parser<'_>) -> Parsed<SelectItem> {
         aggregate: Some(Aggregate::Count),
         aggregate_cast,
         cast: None,
-        alias,
+        alias: alias.map(Cow::into_owned),
     })
 }
 
@@ -248,7 +254,7 @@ fn plain_column(p: &mut Parser<'_>) -> Parsed<SelectItem> {
         aggregate,
         aggregate_cast,
         cast: own_cast,
-        alias,
+        alias: alias.map(Cow::into_owned),
     })
 }
 

@@ -18,11 +18,13 @@ pub(super) fn status(text: &str) -> Result<StatusCode, RequestError> {
 
 /// Replaces headers by those of a JSON array of objects with one member each. A name may come several times.
 pub(super) fn override_headers(headers: &mut HeaderMap, json: &str) -> Result<(), RequestError> {
-    let given: Vec<Header> = serde_json::from_str(json).map_err(|_| RequestError::GucHeaders)?;
+    let given: Vec<Header> = serde_json::from_str(json).map_err(|_not_headers| RequestError::GucHeaders)?;
     let mut valid = Vec::with_capacity(given.len());
     for Header(name, value) in given {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| RequestError::GucHeaders)?;
-        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| RequestError::GucHeaders)?;
+        let name =
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_not_headers| RequestError::GucHeaders)?;
+        let value =
+            HeaderValue::from_bytes(value.as_bytes()).map_err(|_not_headers| RequestError::GucHeaders)?;
         // These say how the body travels, which the server alone knows.
         if !["content-length", "transfer-encoding", "connection"].contains(&name.as_str()) {
             headers.remove(&name);
@@ -103,7 +105,7 @@ mod tests {
             r#"{"a":"b"}"#,
             r#"["a"]"#,
             r#"[{"a":1}]"#,
-            r#"[{}]"#,
+            "[{}]",
             r#"[{"a":"b","c":"d"}]"#,
             r#"[{"a b":"c"}]"#,
             r#"[{"a":"b\r\nc: d"}]"#,

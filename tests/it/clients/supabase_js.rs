@@ -10,9 +10,10 @@ use crate::support::app::user_token;
 use crate::support::sql::ADA;
 
 /// What the queries need beside the demo: three tickets, a designation, a skill, an activity.
-const ROWS: &str = "insert into designations (id, tenant_id, name, level_order) values
-    ('d0000000-0000-4000-8000-000000000d01', 'd0000000-0000-4000-8000-000000000001', 'Facility manager', 1),
-    ('d0000000-0000-4000-8000-000000000d02', 'd0000000-0000-4000-8000-000000000001', 'Visitor', null);
+const ROWS: &str = "insert into designations (id, tenant_id, name) values
+    ('d0000000-0000-4000-8000-000000000d01', 'd0000000-0000-4000-8000-000000000001', 'Facility manager');
+  insert into priorities (tenant_id, name, level_order) values
+    ('d0000000-0000-4000-8000-000000000001', 'soon', 1), ('d0000000-0000-4000-8000-000000000001', 'some day', null);
   update users set designation_id = 'd0000000-0000-4000-8000-000000000d01', department = 'Operations'
    where id = 'd0000000-0000-4000-8000-0000000000a2';
   insert into executor_skill (id, tenant_id, name)

@@ -43,7 +43,7 @@ pub fn functions() -> Vec<Function> {
 
 impl Request {
     fn new(schema: &Value) -> Self {
-        let required = schema["required"].as_array().unwrap().iter();
+        let required = schema["required"].as_array().into_iter().flatten();
         Self {
             example: schema["example"].as_object().unwrap().clone(),
             required: required.map(|name| name.as_str().unwrap().to_owned()).collect(),

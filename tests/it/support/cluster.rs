@@ -160,6 +160,20 @@ impl TestDatabase {
         panic!("no statement waits for a lock");
     }
 
+    /// Shuts everybody out who is connected or wants to be; or lets them in again.
+    pub async fn shut_out(&self, everybody: bool) {
+        let owner = Target::from_config(self.server.clone()).connect().await.unwrap();
+        let change = format!(
+            "alter database \"{}\" allow_connections {}",
+            self.name, !everybody
+        );
+        owner.batch_execute(&change).await.unwrap();
+        if everybody {
+            let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
+            owner.query(end, &[&self.name]).await.unwrap();
+        }
+    }
+
     /// The owner's connection URL.
     pub fn url(&self) -> String {
         self.url_of(self.server.get_user().unwrap())

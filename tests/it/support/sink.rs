@@ -36,6 +36,11 @@ impl Gate {
     pub fn open(&self) {
         self.0.send_replace(true);
     }
+
+    /// Waits until it is open.
+    pub async fn opened(&self) {
+        self.0.subscribe().wait_for(|open| *open).await.unwrap();
+    }
 }
 
 impl From<u16> for Reply {
@@ -187,7 +192,7 @@ async fn answer(reply: Option<Reply>) -> Response {
             "Accepted".into_response()
         }
         Some(Reply::Held(gate)) => {
-            gate.0.subscribe().wait_for(|open| *open).await.unwrap();
+            gate.opened().await;
             "Accepted".into_response()
         }
     }

@@ -70,13 +70,10 @@ fn status(error: &DatabaseError) -> u16 {
         (_, "25006") => 405,
         // cardinality_violation; pg-safeupdate uses it for what the caller did wrong
         (_, "21000") if message.ends_with("requires a WHERE clause") => 400,
-        (_, "21000") => 500,
         // invalid_parameter_value, also of `set role`: the token names a role that is not there
         (_, "22023") if message.starts_with("role") && message.ends_with("does not exist") => 401,
-        // configuration_limit_exceeded, and infinite recursion of a policy
-        (_, "53400" | "42P17") => 500,
-        // admin_shutdown
-        (_, "57P01") => 503,
+        // cardinality_violation of the database's own making, configuration_limit_exceeded, a policy's recursion
+        (_, "21000" | "53400" | "42P17") => 500,
         // raise_exception
         (_, "P0001") => 400,
         // undefined_function: a type that XML cannot be made of, or a function that is not there
@@ -91,8 +88,8 @@ fn status(error: &DatabaseError) -> u16 {
                 401
             }
         }
-        // connection, resources
-        ("08" | "53", _) => 503,
+        // admin_shutdown; connection, resources
+        (_, "57P01") | ("08" | "53", _) => 503,
         // grantor, role, authorization
         ("0L" | "0P" | "28", _) => 403,
         // triggered action, transactions, routines, savepoints, limits, state, intervention, system, configuration,

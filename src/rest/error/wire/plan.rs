@@ -1,4 +1,4 @@
-//! PGRST2xx.
+//! `PGRST2xx`.
 
 use serde_json::{Value, json};
 

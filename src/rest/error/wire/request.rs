@@ -1,4 +1,4 @@
-//! PGRST1xx.
+//! `PGRST1xx`.
 
 use super::Answer;
 use crate::rest::error::RequestError;
@@ -22,11 +22,7 @@ pub(super) fn answer(error: &RequestError) -> Answer<'_> {
         RequestError::RangeOutOfBounds { offset, total } => unsatisfiable(format!(
             "An offset of {offset} was requested, but there are only {total} rows."
         )),
-        RequestError::PutFilters => Answer::new(
-            405,
-            "PGRST105",
-            "Filters must include all and only primary key columns with 'eq' operators",
-        ),
+        RequestError::PutFilters => put_filters(),
         RequestError::UnacceptableSchema { schema, exposed } => {
             Answer::new(406, "PGRST106", format!("Invalid schema: {schema}")).hint(format!(
                 "Only the following schemas are exposed: {}",
@@ -105,6 +101,15 @@ pub(super) fn answer(error: &RequestError) -> Answer<'_> {
             "Function must return SETOF or TABLE when max-affected preference is used with handling=strict",
         ),
     }
+}
+
+/// PGRST105.
+fn put_filters() -> Answer<'static> {
+    Answer::new(
+        405,
+        "PGRST105",
+        "Filters must include all and only primary key columns with 'eq' operators",
+    )
 }
 
 /// PGRST103.

@@ -86,78 +86,39 @@ struct Reply {
     note: Note,
 }
 
+impl Reply {
+    fn empty(at: usize, fine: bool, note: Note) -> Self {
+        Self {
+            consumed: false,
+            fine,
+            at,
+            note,
+        }
+    }
+
+    fn moved(at: usize, fine: bool, note: Note) -> Self {
+        Self {
+            consumed: true,
+            ..Self::empty(at, fine, note)
+        }
+    }
+}
+
 /// Runs a grammar by Parsec's rules.
 fn model(grammar: &Grammar, text: &str, at: usize) -> Reply {
-    let next = text[at..].chars().next();
-    let empty = |fine, note| Reply {
-        consumed: false,
-        fine,
-        at,
-        note,
-    };
-    let moved = |fine, at, note| Reply {
-        consumed: true,
-        fine,
-        at,
-        note,
-    };
     let run = |grammar: &Grammar| model(grammar, text, at);
     match grammar {
-        Grammar::Satisfy(c) if next == Some(*c) => moved(true, at + 1, Note::default()),
-        Grammar::Satisfy(_) => empty(false, Note(at, vec![Message::Found(next)])),
-        Grammar::Char(c) if next == Some(*c) => moved(true, at + 1, Note::default()),
-        Grammar::Char(c) => empty(
-            false,
-            Note(at, vec![Message::ExpectedChar(*c), Message::Found(next)]),
-        ),
-        Grammar::Word(word) => {
-            let same = word
-                .chars()
-                .zip(text[at..].chars())
-                .take_while(|(a, b)| a == b)
-                .count();
-            if same == word.len() {
-                return moved(true, at + same, Note::default());
-            }
-            let found = text[at + same..].chars().next();
-            let note = Note(at, vec![Message::ExpectedWord(word), Message::Found(found)]);
-            if same == 0 {
-                empty(false, note)
-            } else {
-                moved(false, at, note)
-            }
-        }
-        Grammar::End => match next {
-            None => empty(
-                true,
-                Note(at, vec![Message::Expected("end of input"), Message::Found(None)]),
-            ),
-            Some(c) => empty(
-                false,
-                Note(
-                    at,
-                    vec![Message::Expected("end of input"), Message::Unexpected(c)],
-                ),
-            ),
-        },
-        Grammar::NotFollowedBy(c) if next == Some(*c) => {
-            empty(false, Note(at + 1, vec![Message::Unexpected(*c)]))
-        }
-        Grammar::NotFollowedBy(c) => empty(
-            true,
-            Note(at, vec![Message::ExpectedChar(*c), Message::Found(next)]),
-        ),
         Grammar::Then(first, second) => then(run(first), |at| model(second, text, at)),
         Grammar::Either(first, second) => or(run(first), || run(second)),
-        Grammar::Optional(inner) => or(run(inner), || empty(true, Note::default())),
+        Grammar::Optional(inner) => or(run(inner), || Reply::empty(at, true, Note::default())),
         Grammar::Attempt(inner) => match run(inner) {
             Reply {
                 fine: false, note, ..
-            } => empty(false, note),
+            } => Reply::empty(at, false, note),
             fine => fine,
         },
         Grammar::LookAhead(inner) => match run(inner) {
-            Reply { fine: true, .. } => empty(true, Note::default()),
+            Reply { fine: true, .. } => Reply::empty(at, true, Note::default()),
             failed => failed,
         },
         Grammar::Label(label, inner) => match run(inner) {
@@ -174,28 +135,75 @@ fn model(grammar: &Grammar, text: &str, at: usize) -> Reply {
         Grammar::Many(c, inner) => {
             let one = then(run(&Grammar::Char(*c)), |at| model(inner, text, at));
             or(then(one, |at| model(grammar, text, at)), || {
-                empty(true, Note::default())
+                Reply::empty(at, true, Note::default())
             })
         }
-        Grammar::Separated(item, c) => then(run(item), |mut at| {
-            // Parsec's own `many` keeps the last repetition's error alone.
-            let mut consumed = false;
-            loop {
-                let one = then(model(&Grammar::Char(*c), text, at), |at| model(item, text, at));
-                match (one.consumed, one.fine) {
-                    (true, true) => (consumed, at) = (true, one.at),
-                    (true, false) => return one,
-                    _ => {
-                        return Reply {
-                            consumed,
-                            fine: true,
-                            at,
-                            note: one.note,
-                        };
-                    }
-                }
+        Grammar::Separated(item, c) => then(run(item), |at| repeated(item, *c, text, at)),
+        token => one_token(token, text, at),
+    }
+}
+
+/// The grammars that look at one token.
+fn one_token(grammar: &Grammar, text: &str, at: usize) -> Reply {
+    let rest = text.get(at..).unwrap_or_default();
+    let next = rest.chars().next();
+    let here = |messages: &[Message]| Note(at, messages.to_vec());
+    match grammar {
+        Grammar::Satisfy(c) | Grammar::Char(c) if next == Some(*c) => {
+            Reply::moved(at + 1, true, Note::default())
+        }
+        Grammar::Satisfy(_) => Reply::empty(at, false, here(&[Message::Found(next)])),
+        Grammar::Char(c) => Reply::empty(
+            at,
+            false,
+            here(&[Message::ExpectedChar(*c), Message::Found(next)]),
+        ),
+        Grammar::Word(word) => {
+            let same = word.chars().zip(rest.chars()).take_while(|(a, b)| a == b).count();
+            if same == word.len() {
+                return Reply::moved(at + same, true, Note::default());
             }
-        }),
+            let note = here(&[
+                Message::ExpectedWord(word),
+                Message::Found(rest.chars().nth(same)),
+            ]);
+            if same == 0 {
+                Reply::empty(at, false, note)
+            } else {
+                Reply::moved(at, false, note)
+            }
+        }
+        Grammar::End => {
+            let found = next.map_or(Message::Found(None), Message::Unexpected);
+            let note = here(&[Message::Expected("end of input"), found]);
+            Reply::empty(at, next.is_none(), note)
+        }
+        Grammar::NotFollowedBy(c) if next == Some(*c) => {
+            Reply::empty(at, false, Note(at + 1, vec![Message::Unexpected(*c)]))
+        }
+        Grammar::NotFollowedBy(c) => {
+            Reply::empty(at, true, here(&[Message::ExpectedChar(*c), Message::Found(next)]))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// `many (separator *> item)` with Parsec's own `many`, which keeps the last repetition's error alone.
+fn repeated(item: &Grammar, separator: char, text: &str, at: usize) -> Reply {
+    let mut all = Reply::empty(at, true, Note::default());
+    loop {
+        let separator = model(&Grammar::Char(separator), text, all.at);
+        let one = then(separator, |at| model(item, text, at));
+        match (one.consumed, one.fine) {
+            (true, true) => (all.consumed, all.at) = (true, one.at),
+            (true, false) => return one,
+            _ => {
+                return Reply {
+                    note: one.note,
+                    ..all
+                };
+            }
+        }
     }
 }
 

@@ -39,11 +39,6 @@ impl Trouble {
         self.at
     }
 
-    /// Takes the notes away.
-    pub(super) fn take(&mut self) -> Self {
-        std::mem::take(self)
-    }
-
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.messages.clear();

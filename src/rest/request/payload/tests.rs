@@ -15,12 +15,12 @@ fn call(method: CallMethod) -> Action {
     }
 }
 
-fn insert(content_type: MediaType, body: &[u8]) -> Result<Payload, RequestError> {
+fn insert(content_type: &MediaType, body: &[u8]) -> Result<Payload, RequestError> {
     let body = Bytes::copy_from_slice(body);
-    parse(&body, &content_type, None, &mutate(Mutation::Insert)).map(|(payload, _)| payload.unwrap())
+    parse(&body, content_type, None, &mutate(Mutation::Insert)).map(|(payload, _)| payload.unwrap())
 }
 
-fn refusal(content_type: MediaType, body: &[u8]) -> String {
+fn refusal(content_type: &MediaType, body: &[u8]) -> String {
     match insert(content_type, body) {
         Err(RequestError::InvalidBody(message)) => message,
         other => panic!("{other:?}"),
@@ -75,7 +75,7 @@ fn json_is_passed_on_as_sent_with_its_keys() {
         ("-1.5e9999", "array of : []"),
         (r#""text""#, "array of : []"),
     ] {
-        let payload = insert(MediaType::Json, body.as_bytes()).unwrap();
+        let payload = insert(&MediaType::Json, body.as_bytes()).unwrap();
         assert_eq!(shown(&payload), expected, "{body}");
     }
 }
@@ -98,7 +98,7 @@ fn objects_of_an_array_need_equal_keys() {
         r#"[null,{"a":1}]"#,
     ] {
         assert_eq!(
-            refusal(MediaType::Json, body.as_bytes()),
+            refusal(&MediaType::Json, body.as_bytes()),
             "All object keys must match",
             "{body}"
         );
@@ -130,16 +130,20 @@ fn malformed_json_is_refused_even_behind_other_faults() {
         b"NaN",
     ] {
         let shown = String::from_utf8_lossy(body);
-        assert_eq!(refusal(MediaType::Json, body), "Empty or invalid json", "{shown}");
+        assert_eq!(
+            refusal(&MediaType::Json, body),
+            "Empty or invalid json",
+            "{shown}"
+        );
     }
 }
 
 #[test]
 fn nesting_does_not_exhaust_the_stack() {
     let nested = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
-    assert!(insert(MediaType::Json, nested.as_bytes()).is_ok());
+    assert!(insert(&MediaType::Json, nested.as_bytes()).is_ok());
     assert_eq!(
-        refusal(MediaType::Json, "[".repeat(100_000).as_bytes()),
+        refusal(&MediaType::Json, "[".repeat(100_000).as_bytes()),
         "Empty or invalid json"
     );
 }
@@ -161,7 +165,7 @@ fn csv_becomes_an_array_of_texts_and_nulls() {
         ("größe\nä", r#"array of größe: [{"größe":"ä"}]"#),
         ("a,b\n", "array of : []"),
     ] {
-        let payload = insert(MediaType::Csv, body.as_bytes()).unwrap();
+        let payload = insert(&MediaType::Csv, body.as_bytes()).unwrap();
         assert_eq!(shown(&payload), expected, "{body}");
     }
 }
@@ -169,17 +173,17 @@ fn csv_becomes_an_array_of_texts_and_nulls() {
 #[test]
 fn wrong_csv_is_refused() {
     assert_eq!(
-        refusal(MediaType::Csv, b"a,b\nfoo,bar\nbaz"),
+        refusal(&MediaType::Csv, b"a,b\nfoo,bar\nbaz"),
         "All lines must have same number of fields"
     );
-    assert_eq!(refusal(MediaType::Csv, b""), "The CSV has no header line");
-    assert!(refusal(MediaType::Csv, b"a\n\xff").starts_with("Invalid CSV: "));
+    assert_eq!(refusal(&MediaType::Csv, b""), "The CSV has no header line");
+    assert!(refusal(&MediaType::Csv, b"a\n\xff").starts_with("Invalid CSV: "));
 }
 
 #[test]
 fn a_form_becomes_an_object_or_arguments() {
     let body = Bytes::from_static(b"a=1+1&b=%C3%A9&a=2&c");
-    let payload = insert(MediaType::Form, &body).unwrap();
+    let payload = insert(&MediaType::Form, &body).unwrap();
     assert_eq!(shown(&payload), r#"object of a b c: {"a":"2","b":"é","c":""}"#);
 
     let (payload, names) = parse(&body, &MediaType::Form, None, &call(CallMethod::Post)).unwrap();
@@ -192,7 +196,7 @@ fn a_form_becomes_an_object_or_arguments() {
         .collect();
     assert_eq!(pairs, ["a=1 1", "b=é", "a=2", "c="]);
     assert_eq!(names.into_iter().collect::<String>(), "abc");
-    assert_eq!(refusal(MediaType::Form, b"a=%ff"), "The form is not valid UTF-8");
+    assert_eq!(refusal(&MediaType::Form, b"a=%ff"), "The form is not valid UTF-8");
 }
 
 #[test]
@@ -228,12 +232,12 @@ fn functions_take_other_bodies_whole_and_may_have_none() {
         assert!(matches!(payload, Some(Payload::Raw(raw)) if raw == body));
         assert!(names.is_empty());
         let message = format!("Content-Type not acceptable: {}", media_type.mime());
-        assert_eq!(refusal(media_type, &body), message);
+        assert_eq!(refusal(&media_type, &body), message);
     }
     let (payload, _) = parse(&Bytes::new(), &MediaType::Json, None, &call(CallMethod::Post)).unwrap();
     assert_eq!(shown(&payload.unwrap()), "object of : ");
     let image = MediaType::Other("image/png".to_owned());
-    assert_eq!(refusal(image, b""), "Content-Type not acceptable: image/png");
+    assert_eq!(refusal(&image, b""), "Content-Type not acceptable: image/png");
 }
 
 #[test]
