@@ -5,7 +5,7 @@ APT   = $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive 
 # Debian keeps the server's programs out of PATH.
 HAVE_POSTGRES = command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres >/dev/null 2>&1
 
-.PHONY: help run test fuzz check openapi bench bench-rest ci deps-build deps-postgres deps-test deps-clients deps-bench
+.PHONY: help run test fuzz check openapi bench bench-rest bench-rules ci deps-build deps-postgres deps-test deps-clients deps-bench
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
@@ -37,6 +37,10 @@ bench: deps-build deps-postgres deps-bench ## Measure telegram-webhook beside pg
 bench-rest: deps-build deps-postgres deps-bench ## Measure /rest/v1 beside pgbench
 	cargo build --release --locked
 	benches/rest.sh
+
+bench-rules: deps-build deps-postgres ## Measure a ticket with 50 rules beside one with none
+	cargo build --release --locked
+	benches/rules.sh
 
 ci: check test ## What continuous integration runs
 

@@ -3,7 +3,7 @@
 //! poem's own acceptor leaves four things open: a half-sent request head may hold its connection for ever,
 //! Nagle's algorithm delays small answers, an accept error (no file descriptor left) is retried in a hot
 //! loop, and nothing bounds the number of connections. [`GuardedAcceptor`] settles all four, below the HTTP
-//! layer. Idle kept-alive connections are poem's `Server::idle_timeout`; slow bodies are the routes' concern.
+//! layer, and encodes request targets that hyper would refuse. Idle kept-alive connections are poem's `Server::idle_timeout`; slow bodies are the routes' concern.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,9 +21,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use self::framing::Framing;
+use self::target::Encoded;
 use super::abort;
 
 mod framing;
+mod target;
 
 /// Pause after a failed accept. Most such errors (no file descriptor, no memory) pass only when something
 /// else closes, so an immediate retry would burn a core.
@@ -161,6 +163,7 @@ impl Acceptor for GuardedAcceptor {
         let stream = GuardedStream {
             stream,
             deadline: HeadDeadline::new(self.limits.head_timeout),
+            encoded: Encoded::default(),
             _slot: slot,
         };
         Ok((
@@ -179,6 +182,7 @@ impl Acceptor for GuardedAcceptor {
 pub struct GuardedStream {
     stream: TcpStream,
     deadline: HeadDeadline,
+    encoded: Encoded,
     /// Given back when the connection is dropped.
     _slot: OwnedSemaphorePermit,
 }
@@ -190,10 +194,18 @@ impl AsyncRead for GuardedStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.encoded.is_empty() {
+            this.encoded.pass_on(buffer);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
             Poll::Ready(read) => {
                 this.deadline.received(&buffer.filled()[before..]);
+                let places = this.deadline.framing.to_encode();
+                if !places.is_empty() {
+                    this.encoded.encode(buffer, before, places);
+                }
                 Poll::Ready(read)
             }
             // Only a reader left waiting ends the connection: what the client sent in time but was read

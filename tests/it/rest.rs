@@ -3,16 +3,18 @@
 pub mod app;
 
 mod auth;
-mod availability;
 mod cases;
 mod configuration;
 mod deleting;
 mod embedding;
+mod errors;
 mod headers;
+mod hidden_rows;
+mod hostile;
 mod idempotency;
 mod inserting;
-mod large;
 mod media_types;
+mod openapi;
 mod preferences;
 mod reading;
 mod reliability;
@@ -20,7 +22,6 @@ mod rpc;
 mod schema_cache;
 mod session;
 mod streaming;
-mod transactions;
 mod updating;
 mod upserting;
 mod writing;

@@ -158,6 +158,7 @@ async fn service_role_calls_what_the_server_calls_and_sees_every_row() {
         "open_bot_session",
         "receive_onboarding",
         "release_webhooks",
+        "run_due_rules",
         "settle_onboarding",
         "start_bot",
         "take_bot_action",
@@ -292,6 +293,7 @@ async fn a_caller_s_types_and_operators_do_not_run_with_the_owner_s_rights() {
     let names = [
         "create_ticket_from_telegram",
         "generate_ticket_number",
+        "run_rules",
         "ticket_created",
     ];
     assert_eq!(

@@ -69,7 +69,8 @@ async fn the_whole_body_byte_for_byte() {
             r#""status":"in-progress","priority":"low","title":"Door \"A\"\\","#,
             r#""description":"Line 1\nLine 2: ü 🚪 a : b","location":" Lobby ","#,
             r#""complainant":{{"id":"{}","name":"John Doe","email":"john.doe@example.com","#,
-            r#""phone":"+1-555-0100","chat_id":"123456789"}}"#,
+            r#""phone":"+1-555-0100","chat_id":"123456789"}},"#,
+            r#""assignee":{{"id":null,"name":null,"email":null,"phone":null,"chat_id":null}},"due_date":null"#,
         ),
         TENANT, ticket, COMPLAINANT
     );

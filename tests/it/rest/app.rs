@@ -212,29 +212,30 @@ impl RestClient<'_> {
 
     /// POSTs a body of that media type.
     pub async fn post_as(&self, path: &str, media_type: &str, body: impl Into<reqwest::Body>) -> Answer {
-        let request = self.app.http.post(format!("{}{path}", self.app.url));
-        let request = self.identified(request).header("content-type", media_type);
+        let request = self
+            .request(Method::POST, path)
+            .header("content-type", media_type);
         read(request.body(body).send().await.unwrap()).await
     }
 
     /// Any request, with JSON as its body or without one.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
-        let mut request = self.app.http.request(method, format!("{}{path}", self.app.url));
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request
                 .header("content-type", "application/json")
                 .body(body.to_string());
         }
-        read(self.identified(request).send().await.unwrap()).await
+        read(request.send().await.unwrap()).await
     }
 
     /// GETs a path and answers before its body is read.
     pub async fn open(&self, path: &str) -> reqwest::Response {
-        let request = self.app.http.get(format!("{}{path}", self.app.url));
-        self.identified(request).send().await.unwrap()
+        self.request(Method::GET, path).send().await.unwrap()
     }
 
-    fn identified(&self, mut request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let mut request = self.app.http.request(method, format!("{}{path}", self.app.url));
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }

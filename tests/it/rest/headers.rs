@@ -16,6 +16,11 @@ const FUNCTIONS: &str = r#"
       select set_config('response.status', status, true), set_config('response.headers', headers, true);
       select 7
     $$;
+    create function api.write_and_answer(headers text) returns int language sql as $$
+      insert into api.log values (headers);
+      select set_config('response.headers', headers, true);
+      select 7
+    $$;
     create function api.page() returns text stable language sql as $$
       select set_config('response.headers', '[{"Content-Type": "text/html"}, {"Vary": "Cookie"}]', true);
       select '<p>'
@@ -393,6 +398,14 @@ async fn sql_code_sets_status_and_headers() {
         );
     }
     wrong.none();
+
+    // The write stands all the same: only its answer cannot be told.
+    let broken = anon.post("/rpc/write_and_answer", &json!({"headers": "["})).await;
+    assert_eq!(
+        (broken.status.as_u16(), &broken.json()["code"]),
+        (500, &json!("PGRST111"))
+    );
+    assert_eq!(anon.get("/log").await.json(), json!([{"note": "["}]));
 
     have_header(
         &anon,

@@ -242,3 +242,15 @@ async fn a_client_that_hangs_up_while_it_reads_frees_its_connection() {
     app.run("select pg_advisory_unlock(1)").await;
     app.stop().await;
 }
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_unread() {
+    let app = api_with(SQL, &[("DROPWIRE_REST_BODY_MAX_BYTES", "2000")]).await;
+    let note = |length| json!({"n": 1, "who": "x".repeat(length)});
+    let refused = app.anon().post("/rows", &note(3_000)).await;
+    let message = "The request body has more than 2000 bytes";
+    assert_eq!(refused.pair(), (413, refusal("PGRST102", message)));
+    assert_eq!(app.anon().post("/rows", &note(1_000)).await.status, 201);
+    assert_eq!(count(&app, "api.rows").await, 1);
+    app.stop().await;
+}

@@ -151,6 +151,16 @@ async fn nothing_of_a_request_is_left_for_the_next() {
 }
 
 #[tokio::test]
+async fn an_error_in_sql_code_undoes_the_request() {
+    let app = app_with(&[]).await;
+    let failed = app.anon().post("/rpc/fail_after_writing", &json!({})).await;
+    let told = json!({"code": "PT402", "details": null, "hint": "Pay", "message": "no"});
+    assert_eq!(failed.pair(), (402, told));
+    assert_eq!(app.anon().get("/notes").await.json(), json!([]));
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn settings_of_a_role_bound_it_and_those_of_a_function_come_after() {
     let app = app_with(&[]).await;
     let login = login_role(&app.database).await;

@@ -24,6 +24,12 @@ grant select on api.sly to anon;
 
 create function api.set_own() returns text language sql as $$ select set_config('my.own', 'x', true) $$;
 create function api.fail() returns void language plpgsql as $$ begin raise 'no'; end $$;
+create function api.fail_after_writing() returns void language plpgsql as $$
+begin
+  insert into api.notes values ('x');
+  raise sqlstate 'PT402' using message = 'no', hint = 'Pay';
+end
+$$;
 create function api.become() returns text language plpgsql as $$
 begin
   set local role anon;

@@ -105,7 +105,7 @@ async fn upserts_merge_or_ignore_what_is_there() {
                 "POST /prices",
                 merge,
                 r#"[{"shop": "n", "item": 1}, {"shop": "n", "item": 1}]"#,
-                500,
+                400,
                 "21000",
             ),
         ],
