@@ -5,7 +5,6 @@
 //! to a path. How it is claimed, and for how long an answer is kept, is in `sql/migrations/0020_rest_idempotency.sql`;
 //! the transaction is in [`super::execute::once`].
 
-use bytes::Bytes;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use postgres_types::Type;
 use serde_json::Value;
@@ -146,12 +145,14 @@ pub fn replay(kept: Kept) -> Result<Answer, RestError> {
     Ok(Answer {
         status,
         headers,
-        body: Body::Whole(Bytes::from(kept.body)),
+        body: Body::Whole(kept.body),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {

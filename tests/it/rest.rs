@@ -24,4 +24,5 @@ mod session;
 mod streaming;
 mod updating;
 mod upserting;
+mod versions;
 mod writing;

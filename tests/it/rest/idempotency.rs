@@ -13,6 +13,14 @@ use crate::support::Answer;
 const SQL: &str = include_str!("idempotency.sql");
 const USER: Uuid = Uuid::from_u128(7);
 
+/// Headers of a request.
+type Headers = &'static [(&'static str, &'static str)];
+
+const OBJECT: Headers = &[
+    ("accept", "application/vnd.pgrst.object+json"),
+    ("prefer", "return=representation"),
+];
+
 fn is_replayed(answer: &Answer) -> bool {
     let values: Vec<_> = answer.headers.get_all("idempotency-replayed").iter().collect();
     assert!(
@@ -69,7 +77,7 @@ async fn a_repeat_gets_the_first_answer_and_writes_nothing() {
     let app = RestApp::supabase(SQL).await;
     let one = json!({"item": "chair"});
     let two = json!([{"item": "chair"}, {"item": "table"}]);
-    let cases: [(&str, &[(&str, &str)], &Value, u16, i64); 8] = [
+    let cases: [(&str, Headers, &Value, u16, i64); 8] = [
         ("/orders", &[], &one, 201, 1),
         ("/orders", &[("prefer", "return=representation")], &two, 201, 2),
         ("/orders", &[("prefer", "return=headers-only")], &one, 201, 1),
@@ -178,19 +186,12 @@ async fn a_key_belongs_to_its_caller_and_path() {
 #[tokio::test]
 async fn what_fails_keeps_no_key_and_leaves_nothing() {
     let app = RestApp::supabase(SQL).await;
-    let object = ("accept", "application/vnd.pgrst.object+json");
-    let full = ("prefer", "return=representation");
-    let cases: [(&str, &[(&str, &str)], Value, u16); 7] = [
+    let cases: [(&str, Headers, Value, u16); 7] = [
         ("/orders", &[], json!({"item": null}), 400),
         ("/orders", &[], json!({"nothing": 1}), 400),
         ("/orders", &[], json!({"item": "forbidden"}), 400),
         ("/orders", &[], json!({"item": "late"}), 400),
-        (
-            "/orders",
-            &[object, full],
-            json!([{"item": "a"}, {"item": "b"}]),
-            406,
-        ),
+        ("/orders", OBJECT, json!([{"item": "a"}, {"item": "b"}]), 406),
         ("/rpc/fail", &[], json!({}), 418),
         ("/secrets", &[], json!({"id": 1}), 401),
     ];

@@ -64,12 +64,15 @@ async fn a_streamed_result_is_to_the_byte_what_its_pages_are() {
             pages.push(page.text);
         }
         let (first, second) = (&pages[0], &pages[1]);
-        let expected = match accept {
-            "text/csv" => format!("{first}\n{}", second.split_once('\n').unwrap().1),
-            _ => {
-                let between = if accept.contains("stripped") { "," } else { ", \n " };
-                format!("{}{between}{}", &first[..first.len() - 1], &second[1..])
-            }
+        let expected = if accept == "text/csv" {
+            format!("{first}\n{}", second.split_once('\n').unwrap().1)
+        } else {
+            let between = if accept.contains("stripped") { "," } else { ", \n " };
+            let (first, second) = (
+                first.strip_suffix(']').unwrap(),
+                second.strip_prefix('[').unwrap(),
+            );
+            format!("{first}{between}{second}")
         };
         assert!(
             whole.text == expected,
@@ -273,7 +276,7 @@ async fn a_million_rows_pass_through_a_few_megabytes() {
         while let Some(chunk) = body.next().await {
             let chunk = chunk.unwrap();
             bytes += chunk.len();
-            rows += chunk.iter().filter(|byte| **byte == b'{').count();
+            rows += chunk.split(|byte| *byte == b'{').count() - 1;
             last = chunk.to_vec();
         }
         assert_eq!((rows, last.last()), (total, Some(&b']')), "{path}");

@@ -98,6 +98,16 @@ async fn filters_of_every_kind_choose_and_what_was_written_is_returned() {
             200,
             r#"[{"name": "A", "items": [{"name": "nut"}]}]"#,
         ),
+    ];
+    writes(&app.anon(), &cases).await;
+    assert_eq!(stock(&app).await, STOCK);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn only_the_columns_of_the_body_are_written() {
+    let app = rolled_back().await;
+    let cases = [
         // Of the body, the columns alone.
         (
             "PATCH /items?id=eq.1&columns=qty&select=name,qty",

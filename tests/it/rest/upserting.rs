@@ -60,7 +60,17 @@ async fn upserts_merge_or_ignore_what_is_there() {
             201,
             "[]",
         ),
-        // By another key than the primary one.
+    ];
+    writes(&app.anon(), &cases).await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn conflicts_are_those_of_the_key_that_is_named() {
+    let app = rolled_back().await;
+    let merge = "return=representation, resolution=merge-duplicates";
+    let ignore = "return=representation, resolution=ignore-duplicates";
+    let cases = [
         (
             "POST /owners?on_conflict=name&select=id",
             merge,
