@@ -5,6 +5,7 @@ pub mod app;
 mod auth;
 mod cases;
 mod configuration;
+mod cors;
 mod deleting;
 mod embedding;
 mod errors;
