@@ -46,12 +46,13 @@ pub async fn handle(state: &RestState, mount: &str, request: Request) -> Respons
     let settings = &*current.settings;
     let cors = Cors::of(request.headers(), state.surface(), settings);
     let trace = wire::trace(request.headers(), settings);
+    let version = request.version();
     let mut response = if let Some(response) = cors.preflight(request.method(), request.headers()) {
         response
     } else {
         let answer = AssertUnwindSafe(respond(state, &current, mount, request)).catch_unwind();
         let mut response = match answer.await {
-            Ok(Ok(answer)) => wire::answer(answer),
+            Ok(Ok(answer)) => wire::answer(answer, version),
             Ok(Err(refusal)) => wire::refusal(&refusal, settings),
             Err(_panic) => wire::refusal(&panicked().into(), settings),
         };

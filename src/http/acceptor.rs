@@ -3,7 +3,8 @@
 //! poem's own acceptor leaves four things open: a half-sent request head may hold its connection for ever,
 //! Nagle's algorithm delays small answers, an accept error (no file descriptor left) is retried in a hot
 //! loop, and nothing bounds the number of connections. [`GuardedAcceptor`] settles all four, below the HTTP
-//! layer, and encodes request targets that hyper would refuse. Idle kept-alive connections are poem's `Server::idle_timeout`; slow bodies are the routes' concern.
+//! layer, and encodes request targets that hyper would refuse. Idle kept-alive connections are poem's
+//! `Server::idle_timeout`; slow bodies are the routes' concern.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use self::framing::Framing;
 use self::target::Encoded;
+use super::abort;
 
 mod framing;
 mod target;
@@ -221,8 +223,23 @@ impl AsyncRead for GuardedStream {
     }
 }
 
+/// Fails once the answer was broken off: what would follow could pass for its end.
+fn writable() -> io::Result<()> {
+    if abort::is_broken_off() {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    Ok(())
+}
+
+impl Drop for GuardedStream {
+    fn drop(&mut self) {
+        abort::forget();
+    }
+}
+
 impl AsyncWrite for GuardedStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        writable()?;
         Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
     }
 
@@ -231,6 +248,7 @@ impl AsyncWrite for GuardedStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        writable()?;
         Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, slices)
     }
 
@@ -239,6 +257,7 @@ impl AsyncWrite for GuardedStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        writable()?;
         Pin::new(&mut self.get_mut().stream).poll_flush(context)
     }
 

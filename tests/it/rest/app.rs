@@ -213,6 +213,11 @@ impl RestClient<'_> {
         read(request.send().await.unwrap()).await
     }
 
+    /// GETs a path and answers before its body is read.
+    pub async fn open(&self, path: &str) -> reqwest::Response {
+        self.request(Method::GET, path).send().await.unwrap()
+    }
+
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let mut request = self.app.http.request(method, format!("{}{path}", self.app.url));
         for (name, value) in &self.headers {
