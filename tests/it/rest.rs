@@ -3,16 +3,25 @@
 pub mod app;
 
 mod auth;
-mod availability;
 mod cases;
 mod configuration;
+mod deleting;
 mod embedding;
 mod errors;
+mod headers;
 mod hidden_rows;
 mod hostile;
-mod large;
+mod idempotency;
+mod inserting;
 mod media_types;
 mod openapi;
+mod preferences;
 mod reading;
+mod reliability;
 mod rpc;
-mod transactions;
+mod schema_cache;
+mod session;
+mod streaming;
+mod updating;
+mod upserting;
+mod writing;
