@@ -54,11 +54,11 @@ async fn fill(db: &Client, count: u64) {
     db.batch_execute(&format!(
         "insert into tenants (name, email, automation_webhook_url)
            select 'T' || n, n || '@example.com', 'http://127.0.0.1:9/' || n from generate_series(1, {tenants}) n;
-         create temp table tenant as select id, row_number() over () - 1 as n from tenants;
+         create temp table tenant as select id, row_number() over () - 1 as place from tenants;
          alter table tickets disable trigger user;
          insert into tickets (title, description, location, category, priority, type, tenant_id, ticket_number)
            select 'Door', 'Squeaks', 'Lobby', 'Other', 'low', case when n <= {dead} then 'dead' else 'live' end, t.id, 'B-' || n
-             from generate_series(1, {dead} + {live}) n join tenant t on t.n = n % {tenants};
+             from generate_series(1, {dead} + {live}) n join tenant t on t.place = n % {tenants};
          alter table tickets enable trigger user;
          insert into ticket_webhook_queue (ticket_id, tenant_id, status, attempt_count, next_attempt_at)
            select id, tenant_id, 'failed', 3, now() + interval '1 hour' from tickets where type = 'dead';

@@ -21,7 +21,7 @@ pub async fn measure(stage: &Stage) {
     db.batch_execute(&format!(
         "insert into tenants (name, email, automation_webhook_url)
            select 'T' || n, n || '@example.com', '{url}/' || n from generate_series(1, 100) n;
-         create table bench_tenant as select id, row_number() over () - 1 as n from tenants;
+         create table bench_tenant as select id, row_number() over () - 1 as place from tenants;
          create table bare (id uuid primary key, text text)"
     ))
     .await
@@ -85,7 +85,7 @@ async fn served(db: &Client, url: &str, count: u64) -> Vec<f64> {
     let insert = db
         .prepare(
             "insert into tickets (title, description, location, category, priority, type, tenant_id)
-               select 'Door', 'Squeaks', 'Lobby', 'Other', 'low', 'M', id from bench_tenant where n = $1 returning id",
+               select 'Door', 'Squeaks', 'Lobby', 'Other', 'low', 'M', id from bench_tenant where place = $1 returning id",
         )
         .await
         .unwrap();

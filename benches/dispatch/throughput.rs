@@ -61,7 +61,7 @@ async fn fill(db: &Client, url: &str, entries: u64) {
     db.batch_execute(&format!(
         "insert into tenants (name, email, automation_webhook_url)
            select 'T' || n, n || '@example.com', '{url}/' || n from generate_series(1, {TENANTS}) n;
-         create table if not exists bench_tenant as select id, row_number() over () - 1 as n from tenants;"
+         create table if not exists bench_tenant as select id, row_number() over () - 1 as place from tenants;"
     ))
     .await
     .unwrap();
@@ -76,7 +76,7 @@ async fn add(db: &Client, tickets: i64) {
          with ticket as (
            insert into tickets (title, description, location, category, priority, type, tenant_id)
              select 'Door', 'It squeaks when it opens, and when it closes', 'Lobby', 'Other', 'low', 'M', t.id
-               from generate_series(1, {tickets}) n join bench_tenant t on t.n = n % {TENANTS}
+               from generate_series(1, {tickets}) n join bench_tenant t on t.place = n % {TENANTS}
            returning id)
          select id into temp table fresh from ticket;
          insert into ticket_activities (ticket_id, activity_type, comment, metadata)

@@ -50,17 +50,20 @@ async fn what_anybody_commits_wakes_the_dispatcher_at_once() {
 async fn what_is_committed_late_is_not_missed() {
     let (app, sink) = start().await;
     wait_asleep(&app).await;
+    let other = ticket(&app, 0).await;
+    sink.wait_for(1).await;
+    wait_asleep(&app).await;
     let writer = app.database.target().connect().await.unwrap();
-    let insert =
-        "begin; insert into tickets (title, description, location, category, priority, type, tenant_id)
-                    select 'T', 'D', 'L', 'Other', 'low', 'M', id from tenants limit 1";
-    writer.batch_execute(insert).await.unwrap();
+    let insert = format!(
+        "begin; insert into ticket_activities (ticket_id, activity_type, comment) values ('{other}', 'admin_comment', 'late')"
+    );
+    writer.batch_execute(&insert).await.unwrap();
     // Awake in between for another's sake, and asleep again, or kept from it by the writer.
     ticket(&app, 0).await;
-    sink.wait_for(1).await;
+    sink.wait_for(2).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     writer.batch_execute("commit").await.unwrap();
-    sink.wait_for(2).await;
+    sink.wait_for(3).await;
     app.stop().await;
 }
 
