@@ -107,7 +107,7 @@ async fn rules_that_are_due_run_with_each_pass() {
     app.db
         .batch_execute(
             "create table ran (n int);
-             create function dropwire.run_due_rules(p_limit int) returns int language sql
+             create or replace function dropwire.run_due_rules(p_limit int) returns int language sql
                as 'insert into public.ran values (p_limit) returning n'",
         )
         .await
