@@ -35,15 +35,14 @@ impl Flight {
         let mut state = self.lock();
         for claim in claims {
             state.enter(claim);
-            if claim.rated
-                || state
-                    .busy
-                    .get(&claim.tenant_id)
-                    .is_some_and(|busy| *busy >= crowd)
-            {
+            if claim.rated {
                 state.crowded.insert(claim.tenant_id);
             }
         }
+        // Also those that got nothing this time: what is under way may have been in the way.
+        let State { busy, crowded, .. } = &mut *state;
+        let crowds = busy.iter().filter(|(_, busy)| **busy >= crowd);
+        crowded.extend(crowds.map(|(tenant, _)| *tenant));
         // The claim went round from the last one: the furthest along is the one with the greatest distance.
         let from = state.last.as_u128();
         let furthest = claims
