@@ -3,7 +3,8 @@
 //! poem's own acceptor leaves four things open: a half-sent request head may hold its connection for ever,
 //! Nagle's algorithm delays small answers, an accept error (no file descriptor left) is retried in a hot
 //! loop, and nothing bounds the number of connections. [`GuardedAcceptor`] settles all four, below the HTTP
-//! layer, and encodes request targets that hyper would refuse. Idle kept-alive connections are poem's `Server::idle_timeout`; slow bodies are the routes' concern.
+//! layer, and encodes request targets that hyper would refuse. Idle kept-alive connections are poem's
+//! `Server::idle_timeout`; slow bodies are the routes' concern.
 
 use std::io;
 use std::net::SocketAddr;

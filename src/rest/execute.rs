@@ -10,6 +10,7 @@
 //! half-way: it is committed or refused as if the client had stayed.
 
 mod failure;
+pub mod once;
 mod result_set;
 mod stream;
 #[cfg(test)]
@@ -22,7 +23,7 @@ use tokio_postgres::{Client, Error, Row};
 use tracing::Instrument as _;
 
 use self::stream::{Counting, Large};
-use self::verdict::Verdict;
+use self::verdict::{Objection, Verdict, judge};
 use crate::pg::pool::{Lease, Pool, Text, is_stale, is_unavailable};
 use crate::rest::auth::Identity;
 use crate::rest::error::RestError;
@@ -32,6 +33,7 @@ use crate::rest::request::preferences::{Count, TransactionEnd};
 use crate::rest::request::{MediaType, Request};
 use crate::rest::settings::RestSettings;
 
+pub use self::once::{Kept, Once, run_once};
 pub use self::result_set::{Body, ResultSet};
 pub use self::stream::Rows;
 
@@ -196,6 +198,11 @@ impl Transaction {
         })
     }
 
+    /// Whether it may write.
+    pub fn writes(&self) -> bool {
+        !self.opening.read_only
+    }
+
     /// How the transaction ends, where that does not depend on what it answers.
     fn end(&self) -> Option<&'static str> {
         if self.rollback {
@@ -284,14 +291,15 @@ impl Reading {
 /// Runs a transaction on a connection. One that fails only because a prepared statement is out of date is run again:
 /// the server refused that statement before running it, and rolled back what ran before.
 async fn perform(lease: Lease, transaction: &Transaction) -> Result<Outcome, RestError> {
-    let mut replies = round(&lease, transaction).await;
+    let ends = Ends::of(transaction);
+    let mut replies = round(&lease, transaction, ends).await;
     if replies.as_ref().is_err_and(|failed| failed.stale) {
         if transaction.end().is_none()
             && let Err(error) = lease.client().batch_execute("rollback").await
         {
             return Err(refuse(lease, transaction, error).await);
         }
-        replies = round(&lease, transaction).await;
+        replies = round(&lease, transaction, ends).await;
     }
     match replies {
         Ok(replies) => conclude(lease, transaction, replies).await,
@@ -305,19 +313,13 @@ async fn conclude(lease: Lease, transaction: &Transaction, replies: Replies) -> 
         Ok(outcome) => outcome,
         Err(error) => return Err(refuse(lease, transaction, error).await),
     };
-    let verdict = match &outcome {
-        Outcome::Rows(result) => transaction.verdict.check(result.page),
-        Outcome::Plan(_) => Ok(()),
-    };
-    // A call's constraints are checked before its rows are counted, a write's after.
-    if let Err(error) = replies.constraints
-        && (transaction.answer == Answer::Call || verdict.is_ok())
-    {
-        return Err(refuse(lease, transaction, error).await);
-    }
-    if let Err(refusal) = verdict {
-        leave(lease, transaction, None).await;
-        return Err(refusal.into());
+    match judge(transaction, &outcome, replies.constraints) {
+        Some(Objection::Database(error)) => return Err(refuse(lease, transaction, error).await),
+        Some(Objection::Rule(rule)) => {
+            leave(lease, transaction, None).await;
+            return Err(rule.into());
+        }
+        None => {}
     }
     if transaction.end().is_some() {
         return match (outcome, &transaction.large) {
@@ -400,8 +402,27 @@ struct Failed {
     stale: bool,
 }
 
+/// What goes out around a transaction's statements.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    begin: Option<&'static str>,
+    /// Whether deferred constraints and triggers are run behind the statements.
+    check: bool,
+    end: Option<&'static str>,
+}
+
+impl Ends {
+    fn of(transaction: &Transaction) -> Self {
+        Self {
+            begin: Some(transaction.opening.begin(transaction.opening.isolation)),
+            check: transaction.checks_constraints(),
+            end: transaction.end(),
+        }
+    }
+}
+
 /// Sends all that can go at once, and reads the answers in their order.
-async fn round(lease: &Lease, transaction: &Transaction) -> Result<Replies, Failed> {
+async fn round(lease: &Lease, transaction: &Transaction, ends: Ends) -> Result<Replies, Failed> {
     let client = lease.client();
     let opening = &transaction.opening;
     let session = Step::of(lease, &opening.session);
@@ -418,13 +439,11 @@ async fn round(lease: &Lease, transaction: &Transaction) -> Result<Replies, Fail
         estimate.as_ref(),
     ];
     let is_new = steps.iter().flatten().any(|step| lease.is_new(&step.text));
-    let check = transaction
-        .checks_constraints()
-        .then_some("set constraints all immediate");
+    let check = ends.check.then_some("set constraints all immediate");
 
     let (begun, set, called, answered, estimated, _kept, checked, ended) = tokio::join!(
         biased;
-        client.batch_execute(opening.begin(opening.isolation)),
+        optional(ends.begin.map(|begin| client.batch_execute(begin))),
         session.run(lease),
         // What is seldom is boxed, so that the rest stays small.
         optional(pre_request.as_ref().map(|step| Box::pin(step.run(lease)))),
@@ -432,11 +451,11 @@ async fn round(lease: &Lease, transaction: &Transaction) -> Result<Replies, Fail
         optional(estimate.as_ref().map(|step| Box::pin(step.run(lease)))),
         optional(is_new.then(|| Box::pin(keep(lease, steps)))),
         optional(check.map(|check| client.batch_execute(check))),
-        optional(transaction.end().map(|end| client.batch_execute(end))),
+        optional(ends.end.map(|end| client.batch_execute(end))),
     );
 
     let replies = || {
-        begun.map_err(|error| (error, None))?;
+        begun.transpose().map_err(|error| (error, None))?;
         set.map_err(|error| (error, Some(&session)))?;
         called
             .transpose()

@@ -1,7 +1,7 @@
 //! The dispatcher: claims heads, sends them with a bound on concurrency, follows each ticket's chain.
 //!
 //! A batch run answers a caller (the route, `dropwire dispatch`); the built-in dispatcher of `serve` is in
-//! [`super::worker`]. Any number of either may run at once, here and in other processes: the claims in the
+//! `worker`. Any number of either may run at once, here and in other processes: the claims in the
 //! database keep them apart.
 
 use std::collections::HashSet;

@@ -1,5 +1,8 @@
 //! Whether a transaction that worked may stand: rules on the number of rows, as requests ask for them.
 
+use tokio_postgres::Error;
+
+use super::{Answer, Outcome, Transaction};
 use crate::rest::error::RequestError;
 use crate::rest::plan::Plan;
 use crate::rest::request::{Action, MediaType, Mutation, Request};
@@ -63,6 +66,33 @@ impl Verdict {
             Some(max) if rows > max => Err(RequestError::MaxAffected(rows)),
             _ => Ok(()),
         }
+    }
+}
+
+/// Why a transaction that worked must not stand.
+pub(super) enum Objection {
+    /// A constraint that was put off.
+    Database(Error),
+    /// The number of rows.
+    Rule(RequestError),
+}
+
+/// Judges what a transaction came to, and what its deferred constraints said.
+pub(super) fn judge(
+    transaction: &Transaction,
+    outcome: &Outcome,
+    constraints: Result<(), Error>,
+) -> Option<Objection> {
+    let verdict = match outcome {
+        Outcome::Rows(result) => transaction.verdict.check(result.page),
+        Outcome::Plan(_) => Ok(()),
+    };
+    match (constraints, verdict) {
+        // A call's constraints are checked before its rows are counted, a write's after.
+        (Err(error), Ok(())) => Some(Objection::Database(error)),
+        (Err(error), Err(_)) if transaction.answer == Answer::Call => Some(Objection::Database(error)),
+        (_, Err(rule)) => Some(Objection::Rule(rule)),
+        (Ok(()), Ok(())) => None,
     }
 }
 

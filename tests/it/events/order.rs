@@ -56,6 +56,11 @@ async fn write(client: Client, writer: usize, tickets: [Uuid; 2]) {
     }
 }
 
+async fn undelivered(client: &Client) -> i64 {
+    let query = "select count(*) from ticket_webhook_queue where status <> 'delivered'";
+    client.query_one(query, &[]).await.unwrap().get(0)
+}
+
 /// Claims and completes what is due, following chains as the dispatcher does, and notes what it saw.
 async fn dispatch(client: Client, writing: Arc<AtomicUsize>, seen: Arc<Mutex<Vec<Uuid>>>) {
     loop {
@@ -81,7 +86,7 @@ async fn dispatch(client: Client, writing: Arc<AtomicUsize>, seen: Arc<Mutex<Vec
                     "recorded" | "waiting" => {}
                     // A writer re-points the entry to its activity.
                     "busy" => {
-                        seen.lock().unwrap().pop();
+                        seen.lock().unwrap().retain(|other| *other != id);
                         continue;
                     }
                     lost => panic!("{lost}"),
@@ -92,7 +97,8 @@ async fn dispatch(client: Client, writing: Arc<AtomicUsize>, seen: Arc<Mutex<Vec
                 }
             }
         }
-        if claims.is_empty() && !was_writing {
+        // Nothing to claim may also mean that the other one has it in hand at this moment.
+        if claims.is_empty() && !was_writing && undelivered(&client).await == 0 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -123,7 +129,8 @@ async fn entries_follow_commit_order_under_concurrent_writers_and_so_does_the_di
             writing.fetch_sub(1, Ordering::AcqRel);
         }));
     }
-    for task in join_all(tasks).await {
+    let ended = tokio::time::timeout(Duration::from_secs(60), join_all(tasks)).await;
+    for task in ended.expect("entries are left that nobody can claim") {
         task.unwrap();
     }
 

@@ -32,6 +32,5 @@ $$ select set_config('response.status', value, true) $$;
 create function api.twice(number int) returns int immutable language sql as $$ select number * 2 $$;
 create function api.either(a int) returns int immutable language sql as $$ select a $$;
 create function api.either(a text) returns text immutable language sql as $$ select a $$;
-create function api.slow(seconds float) returns void language sql as $$ select pg_sleep(seconds) $$;
 create function api.end_connection() returns void security definer language sql as
 $$ select pg_terminate_backend(pg_backend_pid()) $$;

@@ -64,6 +64,7 @@ async fn authenticated_holds_nothing_on_the_internal_tables_and_rewrites_no_hist
     let world = World::new().await;
     let held = world.text(&privileges("authenticated")).await.unwrap();
     for table in [
+        "ticket_webhook_attempts",
         "ticket_webhook_queue",
         "executor_ticket_sessions",
         "telegram_messages",
