@@ -325,9 +325,7 @@ comment on column public.ticket_webhook_attempts.response_excerpt is
 create index ticket_webhook_attempts_entry_idx on public.ticket_webhook_attempts (entry_id);
 alter table public.ticket_webhook_attempts enable row level security;
 revoke all on public.ticket_webhook_attempts from public, anon, authenticated;
-grant all on public.ticket_webhook_attempts to service_role;
-revoke all on sequence public.ticket_webhook_attempts_id_seq from public, anon, authenticated;
-grant all on sequence public.ticket_webhook_attempts_id_seq to service_role;
+grant select on public.ticket_webhook_attempts to service_role;
 
 -- service_role sees everything, also where it has no bypassrls.
 create policy service_role_all on public.ticket_webhook_attempts to service_role using (true) with check (true);

@@ -103,6 +103,7 @@ async fn with_a_budget_a_run_goes_on_until_nothing_is_due() {
 #[tokio::test]
 async fn rules_that_are_due_run_with_each_pass() {
     let (app, _sink) = start(&[]).await;
+    assert_eq!(app.drain().await, idle(), "also where there are none");
     app.db
         .batch_execute(
             "create table ran (n int);

@@ -238,13 +238,6 @@ pub(super) const MATRIX: &[Table] = &[
         ..SETTINGS
     },
     Table {
-        name: "ticket_webhook_attempts",
-        rows: "",
-        columns: "entry_id, ticket_id, tenant_id, attempt, started_at, duration_ms",
-        values: "gen_random_uuid(), gen_random_uuid(), {tenant}, 1, now(), 1",
-        ..INTERNAL
-    },
-    Table {
         name: "ticket_webhook_queue",
         columns: "ticket_id, tenant_id",
         values: "fixture.id('tickets m'), {tenant}",
