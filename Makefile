@@ -5,11 +5,11 @@ APT   = $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive 
 # Debian keeps the server's programs out of PATH.
 HAVE_POSTGRES = command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres >/dev/null 2>&1
 
-.PHONY: help run test fuzz check openapi bench bench-rest ci deps-build deps-postgres deps-test deps-clients deps-bench
+.PHONY: help run test fuzz check openapi bench bench-rest bench-rules bench-dispatch chaos ci deps-build deps-postgres deps-test deps-clients deps-bench
 .DEFAULT_GOAL := help
 
 help: ## List the tasks
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 run: deps-build deps-postgres ## Build and start Dropwire with demo data on http://127.0.0.1:54321
 	@cargo build --release --locked
@@ -37,6 +37,16 @@ bench: deps-build deps-postgres deps-bench ## Measure telegram-webhook beside pg
 bench-rest: deps-build deps-postgres deps-bench ## Measure /rest/v1 beside pgbench
 	cargo build --release --locked
 	benches/rest.sh
+
+bench-rules: deps-build deps-postgres ## Measure a ticket with 50 rules beside one with none
+	cargo build --release --locked
+	benches/rules.sh
+
+bench-dispatch: deps-build deps-postgres ## Measure the dispatcher beside its limits (half an hour; SNAPSHOT_SECONDS=30 for less)
+	cargo bench --locked --bench dispatch
+
+chaos: deps-build deps-postgres ## Kill dispatchers and PostgreSQL 500 times and look for what is lost (CHAOS_SEED replays)
+	CHAOS_KILLS=$${CHAOS_KILLS:-500} cargo test --locked --test it -- chaos:: --nocapture
 
 ci: check test ## What continuous integration runs
 

@@ -25,7 +25,7 @@ use crate::rest::settings::{RestConfig, Surface};
 use crate::rest::state::{Access, LiveSettings, RefreshError, RestState};
 use crate::schema_cache::reload::Reloader;
 use crate::webhook::Dispatcher;
-use crate::{dev, functions, rest};
+use crate::{dev, functions, metrics, rest};
 
 /// Where PostgREST's interface is mounted.
 const REST: &str = "/rest/v1";
@@ -86,6 +86,7 @@ pub fn routes(state: &AppState, rest: &Arc<RestState>, inbox: Option<Inbox>) -> 
     let mut routes = Route::new()
         .at("/live", poem::get(health::live))
         .at("/ready", poem::get(health::ready))
+        .at("/metrics", poem::get(metrics::page))
         .nest("/functions/v1", functions::endpoint(state.clone()))
         .nest("/docs", service.swagger_ui())
         .at(
@@ -176,6 +177,7 @@ pub struct App {
 impl App {
     /// Opens the database, binds the address, starts serving and, unless switched off, the built-in dispatcher.
     pub async fn start(mut settings: Settings, inbox: Option<Inbox>) -> Result<Self, AppError> {
+        metrics::init();
         // Before anything is touched; it is read again with the database's share.
         RestConfig::load(&settings.rest, &[], Surface::Supabase)?;
         let address = settings.listen;
@@ -206,7 +208,9 @@ impl App {
         let server = HttpServer::start(acceptor, routes(&state, &rest, inbox));
         let worker = state.settings.webhook.poll.map(|poll| {
             let dispatcher = state.dispatcher.clone();
-            tokio::spawn(async move { dispatcher.run_forever(poll).await })
+            tokio::spawn(async move {
+                tokio::join!(dispatcher.run_forever(poll), dispatcher.keep_house());
+            })
         });
         Ok(Self {
             address: state.settings.listen,

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod verbs;
+mod webhooks;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -63,6 +64,15 @@ enum Verb {
     ///
     /// One batch of TICKET_ACTIVITY_WEBHOOK_BATCH entries, as a call of the dispatcher's route.
     Dispatch(Data),
+    /// Look after webhooks: list what waits, send again, skip, pause, sign
+    ///
+    /// The same as the functions of these names over /rest/v1/rpc with the service_role key. Prints JSON, a line a row.
+    Webhooks {
+        #[command(subcommand)]
+        action: webhooks::Action,
+        #[command(flatten)]
+        data: Data,
+    },
     /// Print the project's keys, or mint one
     ///
     /// Signs with SUPABASE_JWT_SECRET, or with the secret kept beside the embedded database.
@@ -211,6 +221,7 @@ async fn dispatch(verb: Verb) -> Result<(), VerbError> {
             data: flags,
         } => verbs::replay(data(flags), since).await,
         Verb::Dispatch(flags) => verbs::dispatch(data(flags)).await,
+        Verb::Webhooks { action, data: flags } => webhooks::run(data(flags), action).await,
         Verb::Keys(keys) => verbs::keys(&data(keys.data), keys.role.map(Role::from), keys.sub, keys.days),
         Verb::Openapi => verbs::openapi(),
         Verb::Healthcheck { url } => verbs::healthcheck(url).await,
@@ -249,6 +260,9 @@ fn manual() -> clap::Command {
         .mut_subcommand("dev", |verb| verb.after_long_help(of(&everything)))
         .mut_subcommand("migrate", |verb| verb.after_long_help(of(&[DATABASE, LOGS])))
         .mut_subcommand("dispatch", |verb| {
+            verb.after_long_help(of(&[DATABASE, KEYS, WEBHOOKS, LOGS]))
+        })
+        .mut_subcommand("webhooks", |verb| {
             verb.after_long_help(of(&[DATABASE, KEYS, WEBHOOKS, LOGS]))
         })
         .mut_subcommand("keys", |verb| verb.after_long_help(of(&[KEYS, DATABASE])))

@@ -116,7 +116,7 @@ pub struct DatabaseSettings {
     pub bin_dir: Option<PathBuf>,
     /// Whether `serve` applies pending migrations to a database that it was pointed at.
     pub migrate: bool,
-    /// Connections for requests.
+    /// Connections for requests and webhooks, two at least: half of them are for `/rest/v1`.
     pub pool_size: usize,
     /// How long a request waits for a free connection.
     pub pool_timeout: Duration,
@@ -140,10 +140,20 @@ pub struct WebhookSettings {
     pub batch: usize,
     /// Time for one attempt, from resolution to the end of the answer.
     pub timeout: Duration,
+    /// How much longer than an attempt a claim lasts: room for the database calls around it.
+    pub lease_margin: Duration,
     /// Cap of the exponential backoff.
     pub max_backoff: Duration,
+    /// How long a call of the dispatcher route goes on, batch after batch; `None` is one batch.
+    pub budget: Option<Duration>,
     /// Deliveries under way at once in one run.
     pub concurrency: usize,
+    /// Deliveries under way at once to one endpoint, in one process.
+    pub endpoint_concurrency: usize,
+    /// Failures in a row after which an endpoint is only probed.
+    pub breaker: usize,
+    /// How long delivered entries and attempts are kept; `None` is for ever.
+    pub retention: Option<Duration>,
     /// How often the built-in dispatcher looks when nothing woke it; `None` switches it off.
     pub poll: Option<Duration>,
     /// Whether http and private addresses are allowed as targets.
@@ -267,7 +277,7 @@ impl DatabaseSettings {
             },
             bin_dir: env.text("DROPWIRE_POSTGRES_BIN").map(PathBuf::from),
             migrate: flags.migrate || env.flag("DROPWIRE_MIGRATE")?,
-            pool_size: env.count("DROPWIRE_DB_POOL_SIZE", 20, 1..=1000)?,
+            pool_size: env.count("DROPWIRE_DB_POOL_SIZE", 20, 2..=1000)?,
             pool_timeout: env.millis("DROPWIRE_DB_POOL_TIMEOUT_MS", 10_000, 1..=600_000)?,
             transaction_pooler: env.flag("DROPWIRE_DB_TRANSACTION_POOLER")?,
         })
@@ -312,12 +322,21 @@ impl WebhookSettings {
         Ok(Self {
             batch: env.count("TICKET_ACTIVITY_WEBHOOK_BATCH", DEFAULT_BATCH, 1..=10_000)?,
             timeout: env.millis("TICKET_ACTIVITY_WEBHOOK_TIMEOUT_MS", 10_000, 1..=600_000)?,
+            lease_margin: env.millis("DROPWIRE_WEBHOOK_LEASE_MARGIN_MS", 5_000, 100..=3_600_000)?,
             max_backoff: env.millis(
                 "TICKET_ACTIVITY_WEBHOOK_MAX_BACKOFF_MS",
                 3_600_000,
                 1..=604_800_000,
             )?,
-            concurrency: env.count("DROPWIRE_WEBHOOK_CONCURRENCY", 16, 1..=1_000)?,
+            budget: Some(env.millis("TICKET_ACTIVITY_WEBHOOK_BUDGET_MS", 0, 0..=3_600_000)?)
+                .filter(|budget| !budget.is_zero()),
+            concurrency: env.count("DROPWIRE_WEBHOOK_CONCURRENCY", 256, 1..=10_000)?,
+            endpoint_concurrency: env.count("DROPWIRE_WEBHOOK_ENDPOINT_CONCURRENCY", 8, 1..=1_000)?,
+            breaker: env.count("DROPWIRE_WEBHOOK_BREAKER_FAILURES", 10, 1..=1_000_000)?,
+            retention: match env.count("DROPWIRE_WEBHOOK_RETENTION_DAYS", 30, 0..=36_500)? {
+                0 => None,
+                days => Some(Duration::from_secs(86_400 * days as u64)),
+            },
             poll: (!flags.no_dispatch && !env.flag("DROPWIRE_NO_DISPATCH")?).then_some(poll),
             allow_private: env.flag("DROPWIRE_WEBHOOK_ALLOW_PRIVATE")?,
             require_service_role: env.flag("DROPWIRE_DISPATCH_REQUIRE_SERVICE_ROLE")?,

@@ -83,9 +83,10 @@ impl Database {
             }
         }
         let login = login(&owner, &settings.database).await?;
+        let (rest, others) = pool_settings(&settings.database);
         Ok(Self {
-            pool: Pool::new(&login, pool_settings(&settings.database))?,
-            rest: wire::Pool::new(&login, pool_settings(&settings.database))?,
+            pool: Pool::new(&login, others)?,
+            rest: wire::Pool::new(&login, rest)?,
             owner,
             login,
             jwt_secret,
@@ -148,18 +149,21 @@ async fn login(owner: &Target, settings: &DatabaseSettings) -> Result<Target, Da
     }
 }
 
-/// The pools of the login role that requests run as.
-fn pool_settings(settings: &DatabaseSettings) -> PoolSettings {
+/// The pools of the login role that requests run as: that of `/rest/v1`, and that of all else. They share the
+/// connections of the setting evenly, since neither may starve the other.
+fn pool_settings(settings: &DatabaseSettings) -> (PoolSettings, PoolSettings) {
     let statements = if settings.transaction_pooler {
         Statements::Unnamed
     } else {
         Statements::Prepared
     };
-    PoolSettings {
-        max_size: settings.pool_size,
+    let of = |max_size| PoolSettings {
+        max_size,
         wait_timeout: settings.pool_timeout,
         statements,
-    }
+    };
+    let others = settings.pool_size / 2;
+    (of(settings.pool_size - others), of(others))
 }
 
 /// The configured secret; with the embedded database, else the one kept beside it.

@@ -1,5 +1,6 @@
 //! What stands between a socket and the routes: connections, bodies, request ids and logs, health.
 
+pub mod abort;
 pub mod acceptor;
 pub mod body;
 pub mod health;

@@ -37,6 +37,11 @@ impl Key {
         }
     }
 
+    /// The key as it was sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Binds the key to the bytes of a body. The same JSON in other bytes is another body.
     pub fn claim(self, body: &[u8]) -> Claim {
         Claim {

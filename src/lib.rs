@@ -18,6 +18,7 @@
 //! | [`webhook`] | The outbox: claim, deliver, record, follow the ticket's chain |
 //! | [`egress`] | The one HTTP client that leaves the house |
 //! | [`database`] | Opening the database: embedded or given, migrated, with a login role |
+//! | [`metrics`] | `/metrics` |
 //! | [`pg`] | Connections, the pool, migrations, the embedded server |
 //!
 //! What must hold whoever writes a row is in `sql/`: tables, triggers, rules, queue.
@@ -47,6 +48,7 @@ pub mod functions;
 pub mod gateway;
 pub mod http;
 pub mod idempotency;
+pub mod metrics;
 pub mod onboarding;
 pub mod pg;
 pub mod rest;

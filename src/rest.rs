@@ -9,6 +9,7 @@ pub mod auth;
 pub mod cors;
 pub mod error;
 pub mod execute;
+pub mod idempotency;
 pub mod openapi;
 pub mod plan;
 pub mod query;
@@ -20,21 +21,24 @@ pub mod timing;
 mod wire;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use poem::http::{Method, Uri};
 use poem::{Request, Response};
 
 use self::auth::Identity;
 use self::auth::gate::Refusal;
 use self::cors::Cors;
 use self::error::{DatabaseError, RestError, Unavailable};
-use self::execute::{Opening, Reading, Transaction};
+use self::execute::{Once, Opening, Reading, Transaction};
+use self::idempotency::Claim;
 use self::openapi::Access;
 use self::plan::Plan;
 use self::request::RawRequest;
 use self::response::Answer;
-use self::settings::RestSettings;
+use self::settings::{RestSettings, Surface};
 use self::state::{Current, RestState};
 use self::timing::{Stage, Timing};
 use crate::http::body;
@@ -46,12 +50,13 @@ pub async fn handle(state: &RestState, mount: &str, request: Request) -> Respons
     let settings = &*current.settings;
     let cors = Cors::of(request.headers(), state.surface(), settings);
     let trace = wire::trace(request.headers(), settings);
+    let version = request.version();
     let mut response = if let Some(response) = cors.preflight(request.method(), request.headers()) {
         response
     } else {
         let answer = AssertUnwindSafe(respond(state, &current, mount, request)).catch_unwind();
         let mut response = match answer.await {
-            Ok(Ok(answer)) => wire::answer(answer),
+            Ok(Ok(answer)) => wire::answer(answer, version),
             Ok(Err(refusal)) => wire::refusal(&refusal, settings),
             Err(_panic) => wire::refusal(&panicked().into(), settings),
         };
@@ -90,6 +95,7 @@ async fn respond(
         Err(error) => return Ok(wire::unread(error, limit)),
     };
     timing.resume();
+    let claim = claim(state, mount, &http, &body, &identity)?;
     let request = parse(state, mount, &http, body, settings)?;
     timing.end(Stage::Parse);
 
@@ -97,11 +103,27 @@ async fn respond(
     timing.end(Stage::Plan);
 
     let mut answer = match Transaction::of(&plan, &request, settings, &identity) {
-        Some(transaction) => {
-            let outcome = execute::run(&state.pool, transaction).await?;
-            timing.end(Stage::Transaction);
-            response::build(&plan, &request, settings, outcome)?
-        }
+        Some(transaction) => match claim.filter(|_| transaction.writes()) {
+            None => {
+                let outcome = execute::run(&state.pool, transaction).await?;
+                timing.end(Stage::Transaction);
+                response::build(&plan, &request, settings, outcome)?
+            }
+            Some(claim) => {
+                let settings = Arc::clone(&current.settings);
+                let build = move |outcome| {
+                    let answer = response::build(&plan, &request, &settings, outcome)?;
+                    let kept = idempotency::keep(&answer);
+                    Ok((answer, kept))
+                };
+                let once = execute::run_once(&state.pool, transaction, claim, build).await?;
+                timing.end(Stage::Transaction);
+                match once {
+                    Once::Ran(answer) => answer,
+                    Once::Kept(kept) => idempotency::replay(kept)?,
+                }
+            }
+        },
         None => describe(state, &plan, &request, &cache, settings, &identity).await?,
     };
     timing.end(Stage::Response);
@@ -119,20 +141,40 @@ fn parse(
     settings: &RestSettings,
 ) -> Result<request::Request, RestError> {
     let uri = http.original_uri();
-    // Raw, as it came: it is taken apart before it is decoded.
-    let path = match uri.path().strip_prefix(mount) {
-        Some("") => "/",
-        Some(path) => path,
-        None => uri.path(),
-    };
     let raw = RawRequest {
         method: http.method().as_str(),
-        path,
+        path: path_below(mount, uri),
         query: &state.query(uri.query().unwrap_or_default()),
         headers: http.headers(),
         body,
     };
     Ok(request::parse(&raw, settings)?)
+}
+
+/// The path below the mount. Raw, as it came: it is taken apart before it is decoded.
+fn path_below<'a>(mount: &str, uri: &'a Uri) -> &'a str {
+    match uri.path().strip_prefix(mount) {
+        Some("") => "/",
+        Some(path) => path,
+        None => uri.path(),
+    }
+}
+
+/// The idempotency key of a POST. On PostgREST's surface the header means nothing: its database keeps no answers.
+fn claim(
+    state: &RestState,
+    mount: &str,
+    http: &Request,
+    body: &[u8],
+    identity: &Identity,
+) -> Result<Option<Claim>, RestError> {
+    if state.surface() != Surface::Supabase || *http.method() != Method::POST {
+        return Ok(None);
+    }
+    let uri = http.original_uri();
+    let pending = idempotency::read(http.headers(), path_below(mount, uri), identity)?;
+    let query = state.query(uri.query().unwrap_or_default());
+    Ok(pending.map(|pending| pending.claim(http.headers(), &query, body)))
 }
 
 /// Answers from the schema cache: OPTIONS, and the root.

@@ -7,6 +7,14 @@
 pub mod backoff;
 mod delivery;
 pub mod dispatch;
+mod flight;
+mod housekeeping;
+pub mod payload;
 mod queue;
+mod recorder;
+pub mod signature;
+mod verdict;
+mod wake;
+mod worker;
 
 pub use dispatch::Dispatcher;

@@ -5,6 +5,7 @@ select c.oid,
        c.relname::text as name,
        d.description,
        c.relkind in ('v', 'm') as is_view,
+       c.relkind = 'r' as is_ordinary,
        -- Bit 2 update, bit 3 insert, bit 4 delete. The server looks through a view's definition, and `true` counts
        -- INSTEAD OF triggers. It asks a foreign table's wrapper, and fails if there is nothing to ask.
        case when c.relkind in ('r', 'p') then 28

@@ -52,13 +52,14 @@ begin
   end if;
 
   -- What service_role may call, it may call without becoming service_role first: internal statements then need no
-  -- transaction to switch roles in.
+  -- transaction to switch roles in. Idempotency keys under /rest/v1 are for this role alone (migration 0020).
   for routine in
-    select p.oid::regprocedure as signature, has_function_privilege('service_role', p.oid, 'execute') as callable
-      from pg_catalog.pg_proc p
+    select p.oid::regprocedure as signature, callable
+      from pg_catalog.pg_proc p,
+           lateral (select has_function_privilege('service_role', p.oid, 'execute')
+                           or p.proname in ('claim_rest_request', 'keep_rest_answer', 'drop_rest_request')) c (callable)
      where p.pronamespace = 'dropwire'::regnamespace
-       and has_function_privilege('service_role', p.oid, 'execute')
-           <> has_function_privilege(login.role_name, p.oid, 'execute')
+       and callable <> has_function_privilege(login.role_name, p.oid, 'execute')
   loop
     if routine.callable then
       execute format('grant execute on routine %s to %I', routine.signature, login.role_name);

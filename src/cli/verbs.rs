@@ -23,6 +23,9 @@ use crate::rest::state::RefreshError;
 use crate::webhook::dispatch::Report;
 use crate::{functions, rest, telemetry};
 
+/// Entries per run of `webhooks drain`.
+const SEND_ALL_BATCH: usize = 1_000;
+
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum VerbError {
@@ -40,6 +43,12 @@ pub(super) enum VerbError {
     Dispatch(#[from] crate::pg::pool::PoolError),
     #[error("queueing adopted webhooks again, on a database that `dropwire migrate` has been run on")]
     Replay(#[source] tokio_postgres::Error),
+    #[error("asking the database, which `dropwire migrate` has to have been run on")]
+    Webhooks(#[source] tokio_postgres::Error),
+    #[error(
+        "there is nothing of that id, or nothing to be done about it; see `dropwire webhooks list --all`"
+    )]
+    NothingToDo,
     #[error(transparent)]
     Connect(#[from] ConnectError),
     #[error("the server is not ready: {0}")]
@@ -186,11 +195,29 @@ pub(super) async fn migrate(flags: Flags) -> Result<(), VerbError> {
 pub(super) async fn dispatch(flags: Flags) -> Result<(), VerbError> {
     let settings = begin(&flags)?;
     let database = database::Database::open(&settings).await?;
-    let batch = settings.webhook.batch;
+    let (batch, budget) = (settings.webhook.batch, settings.webhook.budget);
     let state = AppState::new(settings, database.pool.clone(), &database.jwt_secret);
-    let report = state.dispatcher.run_batch(batch).await;
+    let report = state.dispatcher.run(batch, budget).await;
+    state.dispatcher.keep_house_once().await;
     database.close().await;
     let report: Report = report?;
+    let body = json!({
+        "processed": report.processed(), "delivered": report.delivered, "failed": report.failed
+    });
+    writeln!(std::io::stdout(), "{body}")?;
+    Ok(())
+}
+
+/// Sends until nothing is due.
+pub(super) async fn send_all(settings: &Settings) -> Result<(), VerbError> {
+    let database = database::Database::open(settings).await?;
+    let state = AppState::new(settings.clone(), database.pool.clone(), &database.jwt_secret);
+    let report = state
+        .dispatcher
+        .run(SEND_ALL_BATCH, Some(std::time::Duration::MAX))
+        .await;
+    database.close().await;
+    let report = report?;
     let body = json!({
         "processed": report.processed(), "delivered": report.delivered, "failed": report.failed
     });

@@ -27,7 +27,11 @@ pub const DATABASE: Section = Section {
             "false",
             "true behind PgBouncer/Supavisor in transaction mode",
         ),
-        ("DROPWIRE_DB_POOL_SIZE", "20", "connections for requests"),
+        (
+            "DROPWIRE_DB_POOL_SIZE",
+            "20",
+            "connections for requests, half of them for /rest/v1",
+        ),
         (
             "DROPWIRE_DB_POOL_TIMEOUT_MS",
             "10000",
@@ -216,9 +220,34 @@ pub const WEBHOOKS: Section = Section {
             "cap of the backoff (30 s, doubling)",
         ),
         (
+            "TICKET_ACTIVITY_WEBHOOK_BUDGET_MS",
+            "0",
+            "time for one call of the dispatcher route, batch after batch; 0 is one batch",
+        ),
+        (
             "DROPWIRE_WEBHOOK_CONCURRENCY",
-            "16",
+            "256",
             "deliveries under way at once",
+        ),
+        (
+            "DROPWIRE_WEBHOOK_ENDPOINT_CONCURRENCY",
+            "8",
+            "deliveries under way at once to one tenant's webhook",
+        ),
+        (
+            "DROPWIRE_WEBHOOK_BREAKER_FAILURES",
+            "10",
+            "failures in a row after which a webhook is only probed, once per step of the backoff",
+        ),
+        (
+            "DROPWIRE_WEBHOOK_LEASE_MARGIN_MS",
+            "5000",
+            "how long after an attempt's time another dispatcher takes over",
+        ),
+        (
+            "DROPWIRE_WEBHOOK_RETENTION_DAYS",
+            "30",
+            "how long delivered webhooks and their attempts are kept; 0 is for ever",
         ),
         (
             "DROPWIRE_WEBHOOK_ALLOW_PRIVATE",
@@ -228,7 +257,7 @@ pub const WEBHOOKS: Section = Section {
         (
             "DROPWIRE_DISPATCH_POLL_MS",
             "1000",
-            "pause of the built-in dispatcher when idle",
+            "how often the built-in dispatcher looks when nobody wakes it",
         ),
         (
             "DROPWIRE_NO_DISPATCH",

@@ -101,6 +101,22 @@ pub enum EgressError {
 }
 
 impl EgressError {
+    /// A word for the kind of failure, for records and counters.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::InvalidUrl => "url",
+            Self::SchemeRefused { .. }
+            | Self::PortRefused { .. }
+            | Self::HostRefused { .. }
+            | Self::AddressRefused { .. } => "refused",
+            Self::Resolve { .. } => "dns",
+            Self::Timeout { .. } => "timeout",
+            Self::Connect { .. } | Self::NoAnswer { .. } => "network",
+            Self::Tls { .. } => "tls",
+            Self::Client { .. } => "client",
+        }
+    }
+
     /// Tells why `error` happened on the way to `origin`.
     pub(super) fn sending(origin: &str, error: &reqwest::Error) -> Self {
         let origin = origin.to_owned();

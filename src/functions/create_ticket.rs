@@ -252,7 +252,7 @@ impl Api {
         let run = async move { create(&pool, ticket, claim).await };
         let written = tokio::spawn(run.in_current_span()).await;
         let created = written.map_err(|_panicked| FunctionError::Internal)??;
-        state.dispatcher.wake();
+        state.dispatcher.wake(None);
         Ok(created)
     }
 }

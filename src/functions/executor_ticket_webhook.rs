@@ -187,7 +187,7 @@ impl Api {
         let reaction = taken
             .map_err(|_panicked| FunctionError::Internal)?
             .map_err(FunctionError::from)?;
-        state.dispatcher.wake();
+        state.dispatcher.wake(None);
         let reacting = tokio::spawn(async move { bot.react(reaction).await }.in_current_span());
         // A long list, or a Telegram that is slow: the update itself is done.
         drop(tokio::time::timeout(PATIENCE, reacting).await);

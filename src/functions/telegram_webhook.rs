@@ -209,7 +209,7 @@ impl Api {
         // On a task of its own, so that a caller who hangs up does not cut the write short.
         let written = tokio::spawn(async move { create(&pool, ticket, claim).await }).await;
         let created = written.map_err(|_panicked| FunctionError::Internal)??;
-        state.dispatcher.wake();
+        state.dispatcher.wake(None);
         Ok(created)
     }
 }

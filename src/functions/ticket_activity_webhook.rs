@@ -118,10 +118,10 @@ impl Api {
         };
 
         let dispatcher = state.dispatcher.clone();
-        let batch = state.settings.webhook.batch;
+        let (batch, budget) = (state.settings.webhook.batch, state.settings.webhook.budget);
         // On a task of its own: a scheduler that hangs up early does not abandon claimed entries.
         let run = tokio::spawn(async move {
-            let report = dispatcher.run_batch(batch).await;
+            let report = dispatcher.run(batch, budget).await;
             drop(admission);
             report
         });

@@ -3,7 +3,8 @@
 //! poem's own acceptor leaves four things open: a half-sent request head may hold its connection for ever,
 //! Nagle's algorithm delays small answers, an accept error (no file descriptor left) is retried in a hot
 //! loop, and nothing bounds the number of connections. [`GuardedAcceptor`] settles all four, below the HTTP
-//! layer. Idle kept-alive connections are poem's `Server::idle_timeout`; slow bodies are the routes' concern.
+//! layer, and encodes request targets that hyper would refuse. Idle kept-alive connections are poem's
+//! `Server::idle_timeout`; slow bodies are the routes' concern.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,8 +22,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use self::framing::Framing;
+use self::target::Encoded;
+use super::abort;
 
 mod framing;
+mod target;
 
 /// Pause after a failed accept. Most such errors (no file descriptor, no memory) pass only when something
 /// else closes, so an immediate retry would burn a core.
@@ -160,6 +164,7 @@ impl Acceptor for GuardedAcceptor {
         let stream = GuardedStream {
             stream,
             deadline: HeadDeadline::new(self.limits.head_timeout),
+            encoded: Encoded::default(),
             _slot: slot,
         };
         Ok((
@@ -178,6 +183,7 @@ impl Acceptor for GuardedAcceptor {
 pub struct GuardedStream {
     stream: TcpStream,
     deadline: HeadDeadline,
+    encoded: Encoded,
     /// Given back when the connection is dropped.
     _slot: OwnedSemaphorePermit,
 }
@@ -189,10 +195,18 @@ impl AsyncRead for GuardedStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.encoded.is_empty() {
+            this.encoded.pass_on(buffer);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
             Poll::Ready(read) => {
                 this.deadline.received(&buffer.filled()[before..]);
+                let places = this.deadline.framing.to_encode();
+                if !places.is_empty() {
+                    this.encoded.encode(buffer, before, places);
+                }
                 Poll::Ready(read)
             }
             // Only a reader left waiting ends the connection: what the client sent in time but was read
@@ -209,8 +223,23 @@ impl AsyncRead for GuardedStream {
     }
 }
 
+/// Fails once the answer was broken off: what would follow could pass for its end.
+fn writable() -> io::Result<()> {
+    if abort::is_broken_off() {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    Ok(())
+}
+
+impl Drop for GuardedStream {
+    fn drop(&mut self) {
+        abort::forget();
+    }
+}
+
 impl AsyncWrite for GuardedStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        writable()?;
         Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
     }
 
@@ -219,6 +248,7 @@ impl AsyncWrite for GuardedStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        writable()?;
         Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, slices)
     }
 
@@ -227,6 +257,7 @@ impl AsyncWrite for GuardedStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        writable()?;
         Pin::new(&mut self.get_mut().stream).poll_flush(context)
     }
 

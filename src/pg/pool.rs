@@ -178,6 +178,12 @@ impl Pool {
         lease.settle(count)
     }
 
+    /// Where this pool's connections go, for one outside of it. `None` behind a transaction pooler, where a connection has
+    /// no session of its own: nothing to listen on, no lock to hold.
+    pub fn session_target(&self) -> Option<&Target> {
+        (self.settings.statements == Statements::Prepared).then_some(&self.opener.target)
+    }
+
     /// Sets how many prepared statements of texts made at run time each connection keeps; 200 at first.
     pub fn keep_statements(&self, capacity: usize) {
         self.keeping.set_capacity(capacity);

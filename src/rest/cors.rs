@@ -20,7 +20,7 @@ const POSTGREST_EXPOSES: &str = "Content-Encoding, Content-Location, Content-Ran
 const SUPABASE_METHODS: &str = "GET, POST, PUT, PATCH, DELETE, OPTIONS, HEAD";
 const SUPABASE_HEADERS: [&str; 4] = ["Authorization", "Content-Type", "apikey", "X-Client-Info"];
 const SUPABASE_EXPOSES: &str = "Content-Range, Range, Content-Encoding, Content-Location, Content-Profile, Location, \
-                                Preference-Applied, Range-Unit, X-Request-Id";
+                                Preference-Applied, Range-Unit, X-Request-Id, Idempotency-Replayed";
 /// A day, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 const ANY: HeaderValue = HeaderValue::from_static("*");

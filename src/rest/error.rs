@@ -4,8 +4,10 @@
 
 pub mod wire;
 
-use crate::schema_cache::{Relationship, Routine};
 use std::sync::Arc;
+
+use crate::idempotency::InvalidKey;
+use crate::schema_cache::{Relationship, Routine};
 
 /// A failed request.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +21,9 @@ pub enum RestError {
     /// Who is asking cannot be told. `PGRST3xx`.
     #[error("authentication failed: {0}")]
     Jwt(#[from] JwtError),
+    /// An idempotency key cannot be honoured.
+    #[error(transparent)]
+    Idempotency(#[from] IdempotencyError),
     /// PostgreSQL refused a statement.
     #[error("the database refused a statement")]
     Database(Box<DatabaseError>),
@@ -212,6 +217,17 @@ pub enum JwtError {
     TokenRequired,
     /// PGRST303: a claim refuses the token; says which.
     Claims(String),
+}
+
+/// What PostgREST does not know: idempotency keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IdempotencyError {
+    /// The header holds no key.
+    #[error(transparent)]
+    Invalid(InvalidKey),
+    /// The key came with another request before.
+    #[error("Idempotency-Key was already used with a different request")]
+    Reused,
 }
 
 /// `PGRST0xx`.

@@ -10,6 +10,7 @@
 //! half-way: it is committed or refused as if the client had stayed.
 
 mod failure;
+pub mod once;
 mod reading;
 mod result_set;
 mod round;
@@ -20,18 +21,19 @@ mod verdict;
 
 use tracing::Instrument as _;
 
-use self::round::Round;
+use self::round::{Round, settle};
 use self::stream::{Counting, Large};
-use self::verdict::Verdict;
+use self::verdict::{Objection, Verdict};
 use crate::pg::wire::{Lease, Pool, Replies, Step, WireError};
 use crate::rest::auth::Identity;
 use crate::rest::error::RestError;
 use crate::rest::plan::Plan;
-use crate::rest::query::{self, STREAM_THRESHOLD, Statement, Value};
+use crate::rest::query::{self, STREAM_THRESHOLD, Statement};
 use crate::rest::request::preferences::{Count, TransactionEnd};
 use crate::rest::request::{MediaType, Request};
 use crate::rest::settings::RestSettings;
 
+pub use self::once::{Kept, Once, run_once};
 pub use self::reading::Reading;
 pub use self::result_set::{Body, ResultSet};
 pub use self::stream::Rows;
@@ -206,6 +208,11 @@ impl Transaction {
         })
     }
 
+    /// Whether it may write.
+    pub fn writes(&self) -> bool {
+        !self.opening.read_only
+    }
+
     /// How the transaction ends.
     fn end(&self) -> End {
         if self.rollback {
@@ -248,7 +255,7 @@ async fn perform(mut lease: Lease, transaction: &Transaction) -> Result<Outcome,
     let mut replies = round.run(&mut lease).await;
     if replies.as_ref().is_ok_and(|replies| round.is_stale(replies)) {
         if lease.wire().is_in_transaction()
-            && let Err(error) = lease.run::<Value>(&[Step::command("rollback")]).await
+            && let Err(error) = settle(&mut lease, &[Step::command("rollback")]).await
         {
             return Err(transaction.told(&error));
         }
@@ -265,41 +272,15 @@ async fn conclude(
     mut lease: Lease,
     transaction: &Transaction,
     round: &Round<'_>,
-    mut replies: Replies,
+    replies: Replies,
 ) -> Result<Outcome, RestError> {
-    let authenticated = transaction.opening.authenticated;
-    let refused = replies.refused.take();
-    let unchecked = match refused {
-        // What is checked at the end of a rolled back write waits for the verdict.
-        Some((step, refusal)) if Some(step) == round.check => Some(refusal),
-        Some((_, refusal)) => {
-            lease.leave().await;
-            return Err(failure::of_refusal(&refusal, authenticated));
-        }
-        None => None,
-    };
-    let outcome = match read(transaction, round, &replies) {
+    let outcome = match answer(transaction, round, replies) {
         Ok(outcome) => outcome,
-        Err(error) => {
+        Err(objection) => {
             lease.leave().await;
-            return Err(transaction.told(&error));
+            return Err(objection.told(transaction.opening.authenticated));
         }
     };
-    let verdict = match &outcome {
-        Outcome::Rows(result) => transaction.verdict.check(result.page),
-        Outcome::Plan(_) => Ok(()),
-    };
-    // A call's constraints are checked before its rows are counted, a write's after.
-    if let Some(refusal) = unchecked
-        && (transaction.answer == Answer::Call || verdict.is_ok())
-    {
-        lease.leave().await;
-        return Err(failure::of_refusal(&refusal, authenticated));
-    }
-    if let Err(refusal) = verdict {
-        lease.leave().await;
-        return Err(refusal.into());
-    }
     if transaction.end() != End::Open {
         return match (outcome, &transaction.large) {
             (Outcome::Rows(probe), Some(large)) if probe.page > STREAM_THRESHOLD => {
@@ -311,19 +292,15 @@ async fn conclude(
             }
         };
     }
-    match lease.run::<Value>(&[Step::command("commit")]).await {
-        Ok(Replies {
-            refused: Some((_, refusal)),
-            ..
-        }) => {
-            lease.leave().await;
-            Err(failure::of_refusal(&refusal, authenticated))
-        }
-        Ok(_) => {
+    match settle(&mut lease, &[Step::command("commit")]).await {
+        Ok(()) => {
             lease.done();
             Ok(outcome)
         }
-        Err(error) => Err(transaction.told(&error)),
+        Err(error) => {
+            lease.leave().await;
+            Err(transaction.told(&error))
+        }
     }
 }
 
@@ -339,22 +316,27 @@ async fn stream(
         Some(Isolation::Serializable) => Isolation::Serializable,
         _ => Isolation::RepeatableRead,
     };
-    let opened = lease.run(&opening.steps(Some(isolation))).await;
-    match opened {
-        Ok(Replies { refused: None, .. }) => {}
-        Ok(Replies {
-            refused: Some((_, refusal)),
-            ..
-        }) => {
-            lease.leave().await;
-            return Err(failure::of_refusal(&refusal, opening.authenticated));
-        }
-        Err(error) => return Err(transaction.told(&error)),
+    if let Err(error) = settle(&mut lease, &opening.steps(Some(isolation))).await {
+        lease.leave().await;
+        return Err(transaction.told(&error));
     }
     stream::open(lease, large, &opening.role, &mut probe)
         .await
         .map_err(|error| transaction.told(&error))?;
     Ok(Outcome::Rows(probe))
+}
+
+/// Reads what a round came to, and judges whether it may stand.
+fn answer(transaction: &Transaction, round: &Round<'_>, mut replies: Replies) -> Result<Outcome, Objection> {
+    let unchecked = match replies.refused.take() {
+        // What is checked behind a write waits for the verdict.
+        Some((step, refusal)) if Some(step) == round.check => Some(refusal),
+        Some((_, refusal)) => return Err(Objection::Database(refusal)),
+        None => None,
+    };
+    let outcome = read(transaction, round, &replies)?;
+    verdict::judge(transaction, &outcome, unchecked)?;
+    Ok(outcome)
 }
 
 /// Reads the answer of the main statement.

@@ -33,8 +33,9 @@ pub use self::session::{pre_request, session};
 pub use self::statement::{Statement, Value};
 
 use self::fragment::{bind_name, separated};
-use crate::rest::plan::{Handler, MutatePlan, Output, Plan, ReadNode, SOURCE};
-use crate::rest::request::preferences::{Count, Representation, Resolution};
+use self::mutate::Told;
+use crate::rest::plan::{CallPlan, Handler, MutatePlan, Output, Plan, ReadNode, SOURCE};
+use crate::rest::request::preferences::{Count, Representation};
 use crate::rest::request::{MediaType, PlanFormat, PlanOption, Range, Request};
 use crate::rest::settings::RestSettings;
 use crate::schema_cache::Routine;
@@ -72,6 +73,13 @@ pub fn render(plan: &Plan, request: &Request, settings: &RestSettings) -> Render
             read_only,
             ..
         } => {
+            let total = Total::of(request, settings);
+            if is_plain_value(call, read, routine, output, total) {
+                return Rendered {
+                    main: explained(output, render_value(call, total)),
+                    ..Rendered::default()
+                };
+            }
             let stream = *read_only && may_stream(read.plan.range, output) && returns_rows(routine);
             let mut main = Statement::default();
             main.push("with ").push(SOURCE).push(" as (");
@@ -83,7 +91,6 @@ pub fn render(plan: &Plan, request: &Request, settings: &RestSettings) -> Render
             } else {
                 "count(*)"
             };
-            let total = Total::of(request, settings);
             answer(&mut main, read, output, Some(routine), total, page_total, stream);
             Rendered {
                 main: explained(output, main),
@@ -122,6 +129,43 @@ fn render_read(read: &ReadNode, output: &Output, request: &Request, settings: &R
         }),
         stream: stream.then(|| rows(Statement::default(), read, output)),
     }
+}
+
+/// Whether a call has one value that nothing of the request shapes, so that there are no rows to aggregate.
+fn is_plain_value(
+    call: &CallPlan,
+    read: &ReadNode,
+    routine: &Routine,
+    output: &Output,
+    total: Total,
+) -> bool {
+    let plan = &read.plan;
+    routine.returns_scalar()
+        && !routine.returns_void()
+        && output.handler == Handler::Json
+        && !matches!(total, Total::Counted(_))
+        && call::has_one_row(call)
+        && plan.filters.is_empty()
+        && plan.range == Range::ALL
+        && read.children.is_empty()
+        && plan.select.iter().all(|item| item.field.name == "*")
+}
+
+fn render_value(call: &CallPlan, total: Total) -> Statement {
+    let mut out = Statement::default();
+    out.push(if total == Total::Page {
+        "select 1::int8"
+    } else {
+        "select null::int8"
+    });
+    out.push(" as total_result_set, 1::int8 as page_total, ");
+    output::value(&mut out);
+    out.push(" as body, ");
+    response_settings(&mut out);
+    out.push(", null::int8 as response_inserted, null::text[] as header from (");
+    call::statement(&mut out, call);
+    out.push(") as ").push(output::ROWS);
+    out
 }
 
 /// How the rows that there are, limits aside, are counted.
@@ -213,7 +257,7 @@ fn render_mutate(mutate: &MutatePlan, read: &ReadNode, output: &Output, request:
     out.push(" as body, ");
     response_settings(&mut out);
     out.push(", ");
-    inserted(&mut out, mutate, request.preferences.resolution);
+    inserted(&mut out, mutate);
     out.push(" as response_inserted from (");
     if output.handler == Handler::None {
         out.push("select * from ").push(SOURCE);
@@ -251,18 +295,21 @@ fn location(out: &mut Statement, mutate: &MutatePlan, representation: Option<Rep
 }
 
 /// Appends the number of rows that a merge inserted.
-fn inserted(out: &mut Statement, mutate: &MutatePlan, resolution: Option<Resolution>) {
-    let MutatePlan::Insert { put_filters, .. } = mutate else {
-        out.push("null::int8");
-        return;
-    };
-    if put_filters.is_empty() && resolution != Some(Resolution::MergeDuplicates) {
-        out.push("null::int8");
-        return;
+fn inserted(out: &mut Statement, mutate: &MutatePlan) {
+    match mutate::told(mutate) {
+        None => {
+            out.push("null::int8");
+        }
+        Some(Told::ByRow) => {
+            out.push("(select count(*) from ").push(SOURCE);
+            out.push(" where ").push(mutate::INSERTED).push(")");
+        }
+        Some(Told::BySetting) => {
+            out.push("count(*) - coalesce(nullif(current_setting('")
+                .push(mutate::UPDATED_SETTING)
+                .push("', true), ''), '0')::int8");
+        }
     }
-    out.push("count(*) - coalesce(nullif(current_setting('")
-        .push(mutate::UPDATED_SETTING)
-        .push("', true), ''), '0')::int8");
 }
 
 /// Whether the result may be too large for one value, and can be written row by row.

@@ -1,8 +1,9 @@
 //! Answers and refusals as HTTP has them.
 
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use poem::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use poem::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use poem::{Body, Response};
 
 use super::auth::gate::Refusal;
@@ -10,15 +11,17 @@ use super::error::RestError;
 use super::execute;
 use super::response::Answer;
 use super::settings::RestSettings;
+use crate::http::abort;
 use crate::http::body::BodyError;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
-/// Sends an answer.
-pub(super) fn answer(answer: Answer) -> Response {
+/// Sends an answer over a connection of that version.
+pub(super) fn answer(answer: Answer, version: Version) -> Response {
     let mut response = Response::from(match answer.body {
         execute::Body::Whole(bytes) => Body::from_bytes(bytes),
-        execute::Body::Rows(rows) => Body::from_bytes_stream(rows),
+        execute::Body::Rows(rows) if version == Version::HTTP_2 => Body::from_bytes_stream(rows),
+        execute::Body::Rows(rows) => Body::from_bytes_stream(rows.inspect_err(|_late| abort::break_off())),
     });
     response.set_status(answer.status);
     *response.headers_mut() = answer.headers;

@@ -15,6 +15,8 @@ pub struct Table {
     pub description: Option<String>,
     /// Whether it is a view (of either kind).
     pub is_view: bool,
+    /// Whether it is an ordinary table: no view, not partitioned, not foreign. Its rows have system columns.
+    pub is_ordinary: bool,
     /// Whether rows can be inserted, whoever asks.
     pub insertable: bool,
     /// Whether rows can be updated, whoever asks.

@@ -1,113 +1,81 @@
-//! One attempt: the body, the POST, and what its answer means.
+//! One attempt: the headers, the POST, how long it took.
 
-use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, Utc};
-use reqwest::StatusCode;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use chrono::Utc;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 
 use super::queue::Claim;
-use crate::egress::{Answer, Egress};
+use super::verdict::Outcome;
+use super::{payload, signature};
+use crate::egress::Egress;
 
 /// The original's user agent; Make scenarios and allow-lists may know it.
 const AGENT: &str = "FMS-Ticket-Activity/1.0";
-/// How much of an answer goes into `last_error`, in characters; the database cuts again at its own limit.
-const EXCERPT_CHARS: usize = 500;
 
 /// What came of an attempt.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// Accepted; the body that was sent, none when the tenant has no webhook.
-    Delivered(Option<String>),
-    /// Due again later; what to write into `last_error`.
-    Failed(String),
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub outcome: Outcome,
+    /// The body that was sent; none when the tenant has no webhook.
+    pub body: Option<String>,
+    /// `None` when nothing was sent.
+    pub took: Option<Duration>,
+}
+
+impl Attempt {
+    fn unsent(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            body: None,
+            took: None,
+        }
+    }
 }
 
 /// Sends one claimed entry.
-pub(super) async fn attempt(egress: &Egress, claim: &Claim, timeout: Duration) -> Outcome {
+pub(super) async fn attempt(egress: &Egress, claim: &Claim, timeout: Duration) -> Attempt {
     if let Some(problem) = &claim.problem {
-        return Outcome::Failed(problem.clone());
+        return Attempt::unsent(Outcome::problem(problem.clone()));
     }
     let Some(url) = claim.url.as_deref().filter(|url| !url.trim().is_empty()) else {
-        return Outcome::Delivered(None);
+        return Attempt::unsent(Outcome::unsent());
     };
     let Some(payload) = &claim.payload else {
-        return Outcome::Failed("Ticket not found".to_owned());
+        return Attempt::unsent(Outcome::problem("Ticket not found".to_owned()));
     };
-    let body = body(payload, Utc::now());
-    match egress
-        .post_json(url, headers(claim), Bytes::from(body.clone()), timeout)
-        .await
-    {
-        Ok(answer) => verdict(&answer, body),
-        Err(error) => Outcome::Failed(error.to_string()),
+    let now = Utc::now();
+    let body = payload::body(payload, now);
+    let headers = headers(claim, now.timestamp(), body.as_bytes());
+    let started = Instant::now();
+    let answer = egress
+        .post_json(url, headers, Bytes::from(body.clone()), timeout)
+        .await;
+    let outcome = match &answer {
+        Ok(answer) => Outcome::of_answer(answer, Utc::now()),
+        Err(error) => Outcome::of_error(error),
+    };
+    Attempt {
+        outcome,
+        body: Some(body),
+        took: Some(started.elapsed()),
     }
 }
 
-/// The contract's body: the payload without PostgreSQL's blanks, and the time of dispatch at its end.
-///
-/// The text is not parsed: a number in an activity's metadata that no double holds goes out as it was stored.
-fn body(payload: &str, now: DateTime<Utc>) -> String {
-    let (mut quoted, mut escaped) = (false, false);
-    let dense = payload.trim_end().chars().filter(|c| {
-        let blank = !quoted && c.is_ascii_whitespace();
-        quoted ^= *c == '"' && !escaped;
-        escaped = quoted && *c == '\\' && !escaped;
-        !blank
-    });
-    let mut body: String = dense.collect();
-    body.pop(); // the closing brace
-    // Writing to a String cannot fail.
-    let _written = write!(
-        body,
-        r#","generated_at":"{}"}}"#,
-        now.to_rfc3339_opts(SecondsFormat::Millis, true)
-    );
-    body
-}
-
-/// The contract's two headers, and an id that stays the same over all attempts (Standard Webhooks).
-fn headers(claim: &Claim) -> HeaderMap {
+/// The contract's two headers, and those of Standard Webhooks: an id that stays the same over all attempts, the time of
+/// this one, and a signature where the tenant has a secret.
+fn headers(claim: &Claim, timestamp: i64, body: &[u8]) -> HeaderMap {
+    let id = claim.id.to_string();
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    if let Ok(id) = HeaderValue::from_str(&claim.id.to_string()) {
-        headers.insert("webhook-id", id);
+    headers.insert(HeaderName::from_static("webhook-timestamp"), timestamp.into());
+    let signature = signature::sign(&claim.secrets, &id, timestamp, body);
+    for (name, value) in [("webhook-id", Some(id)), ("webhook-signature", signature)] {
+        if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
     }
     headers
-}
-
-/// 2xx is delivered, and so is 303, Make's "done, see there"; other redirects lead away and are not followed.
-fn verdict(answer: &Answer, body: String) -> Outcome {
-    let status = answer.status;
-    if status.is_success() || status == StatusCode::SEE_OTHER {
-        Outcome::Delivered(Some(body))
-    } else if status.is_redirection() {
-        Outcome::Failed(format!(
-            "HTTP {}: redirects are not followed; set the automation webhook URL to its final address",
-            status.as_u16()
-        ))
-    } else {
-        let text = String::from_utf8_lossy(&answer.body);
-        let excerpt: String = text.chars().filter(|c| *c != '\0').take(EXCERPT_CHARS).collect();
-        Outcome::Failed(format!("HTTP {}: {excerpt}", status.as_u16()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_body_is_dense_keeps_every_value_and_ends_with_the_time_of_dispatch() {
-        let payload =
-            r#"{"a" : "b : \" { c\\", "d" : {"e": [1.10, 1e400, 12345678901234567890123]}, "f" : null} "#;
-        let now = "2025-11-13T10:31:02.0009Z".parse().unwrap();
-        assert_eq!(
-            body(payload, now),
-            r#"{"a":"b : \" { c\\","d":{"e":[1.10,1e400,12345678901234567890123]},"f":null,"generated_at":"2025-11-13T10:31:02.000Z"}"#
-        );
-    }
 }

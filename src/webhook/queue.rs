@@ -1,20 +1,27 @@
-//! The outbox as the dispatcher sees it: claim, complete, fail, release. The rules are in
-//! `sql/migrations/0005_webhook_dispatch.sql`; this is their Rust face.
+//! The outbox as the dispatcher sees it: claim, record, release. The rules are in
+//! `sql/migrations/0013_webhook_heads.sql`; this is their Rust face.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use postgres_types::Type;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::verdict::{Outcome, Verdict};
 use crate::error::chain;
 use crate::pg::pool::{Param, Pool, PoolError};
 
 const CLAIM: &str = include_str!("../../sql/queue/claim.sql");
-const COMPLETE: &str = include_str!("../../sql/queue/complete.sql");
-const FAIL: &str = include_str!("../../sql/queue/fail.sql");
+const RECORD: &str = include_str!("../../sql/queue/record.sql");
 const RELEASE: &str = include_str!("../../sql/queue/release.sql");
+const RAISE_FLOORS: &str = include_str!("../../sql/queue/raise_floors.sql");
 
+const PRUNE: &str = include_str!("../../sql/queue/prune.sql");
+const RUN_DUE_RULES: &str = include_str!("../../sql/queue/run_due_rules.sql");
+
+/// Most rules of one pass.
+const DUE_RULES_MAX: i32 = 100;
 /// How long an outcome is offered to a database that is away. What stays unrecorded is sent again.
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);
 const RECORD_PAUSE: Duration = Duration::from_millis(100);
@@ -35,10 +42,14 @@ pub(super) struct Claim {
     pub problem: Option<String>,
     /// The contract's body but for `generated_at`, as JSON text.
     pub payload: Option<String>,
+    /// Secrets to sign with, the newest first.
+    pub secrets: Vec<String>,
+    /// The endpoint has a limit on its rate: what follows has to be claimed, which takes a token.
+    pub rated: bool,
 }
 
 impl Claim {
-    /// Reads the seven columns of `dropwire.webhook_claim` that begin at `first`.
+    /// Reads the nine columns of `dropwire.webhook_claim` that begin at `first`.
     fn read(row: &Row, first: usize, token: Uuid) -> Self {
         Self {
             id: row.get(first),
@@ -49,16 +60,53 @@ impl Claim {
             url: row.get(first + 4),
             problem: row.get(first + 5),
             payload: row.get(first + 6),
+            secrets: row.get::<_, Option<_>>(first + 7).unwrap_or_default(),
+            rated: row.get(first + 8),
         }
     }
 }
 
-/// What became of a completion.
-pub(super) struct Completion {
-    /// False when the claim had been lost meanwhile.
-    pub held: bool,
-    /// The ticket's next entry, claimed by the same statement.
-    pub next: Option<Claim>,
+/// What to claim.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    /// How many at most.
+    pub limit: usize,
+    /// The endpoint after which to begin.
+    pub after: Uuid,
+    /// The only tenants to look at; `None` for all.
+    pub tenants: Option<Vec<Uuid>>,
+    /// Entries under way per tenant.
+    pub busy: HashMap<Uuid, usize>,
+    /// How many an endpoint may have under way.
+    pub per_endpoint: usize,
+}
+
+/// One attempt's end, to be recorded.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub claim: Claim,
+    pub outcome: Outcome,
+    /// The body that was sent.
+    pub body: Option<String>,
+    /// How long the attempt took; `None` when nothing was sent.
+    pub took: Option<Duration>,
+    /// For an entry that is not delivered, when it is due again.
+    pub delay: Duration,
+    /// Whether to claim the ticket's next entry at once.
+    pub follow: bool,
+}
+
+/// What became of a [`Finished`] attempt's record.
+#[derive(Debug)]
+pub(super) enum Recorded {
+    /// Written; the ticket's next entry, claimed by the same statement.
+    Held(Option<Box<Claim>>),
+    /// Written; somebody is writing to the ticket, so that it may have more in a moment.
+    Waiting,
+    /// The claim had been lost: nothing was changed.
+    Lost,
+    /// Somebody else is at work on the row: ask again.
+    Busy,
 }
 
 /// The outbox in the database.
@@ -66,65 +114,78 @@ pub(super) struct Completion {
 pub(super) struct Queue {
     pool: Pool,
     lease_secs: f64,
+    breaker: i32,
+    cap_secs: f64,
 }
 
 impl Queue {
-    /// A queue whose claims last for `lease`.
-    pub fn new(pool: Pool, lease: Duration) -> Self {
+    /// A queue whose claims last for `lease`, whose endpoints break after `breaker` failures in a row and are then
+    /// probed at least every `cap`.
+    pub fn new(pool: Pool, lease: Duration, breaker: usize, cap: Duration) -> Self {
         Self {
             pool,
             lease_secs: lease.as_secs_f64(),
+            breaker: i32::try_from(breaker).unwrap_or(i32::MAX),
+            cap_secs: cap.as_secs_f64(),
         }
     }
 
-    /// Claims up to `limit` due heads, at most one a ticket.
-    pub async fn claim(&self, limit: usize) -> Result<Vec<Claim>, PoolError> {
+    /// Claims due heads, at most one a ticket.
+    pub async fn claim(&self, wanted: &Wanted) -> Result<Vec<Claim>, PoolError> {
         let claim_id = Uuid::new_v4();
-        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
-        let params: [Param<'_>; 3] = [
+        let limit = i32::try_from(wanted.limit).unwrap_or(i32::MAX);
+        let per_endpoint = i32::try_from(wanted.per_endpoint).unwrap_or(i32::MAX);
+        let busy = serde_json::to_string(&wanted.busy).unwrap_or_else(|_| "{}".to_owned());
+        let params: [Param<'_>; 7] = [
             (&limit, Type::INT4),
             (&self.lease_secs, Type::FLOAT8),
             (&claim_id, Type::UUID),
+            (&wanted.after, Type::UUID),
+            (&wanted.tenants, Type::UUID_ARRAY),
+            (&busy, Type::TEXT),
+            (&per_endpoint, Type::INT4),
         ];
         let rows = self.pool.query(CLAIM, &params).await?;
         Ok(rows.iter().map(|row| Claim::read(row, 0, claim_id)).collect())
     }
 
-    /// Marks an entry delivered with the body that was sent; with `follow`, claims the ticket's next due entry.
-    pub async fn complete(
-        &self,
-        claim: &Claim,
-        payload: Option<&str>,
-        follow: bool,
-    ) -> Result<Completion, PoolError> {
-        let next_claim = follow.then(Uuid::new_v4);
-        let params: [Param<'_>; 5] = [
-            (&claim.id, Type::UUID),
-            (&claim.token, Type::UUID),
-            (&payload, Type::TEXT),
-            (&next_claim, Type::UUID),
-            (&self.lease_secs, Type::FLOAT8),
-        ];
-        let row = self.record(COMPLETE, &params).await?;
-        let next = next_claim
-            .filter(|_| row.get::<_, Option<Uuid>>(1).is_some())
-            .map(|claim_id| Claim::read(&row, 1, claim_id));
-        Ok(Completion {
-            held: row.get(0),
-            next,
-        })
-    }
-
-    /// Records a failed attempt, due again after `delay`; false when the claim had been lost.
-    pub async fn fail(&self, claim: &Claim, error: &str, delay: Duration) -> Result<bool, PoolError> {
-        let delay_secs = delay.as_secs_f64();
-        let params: [Param<'_>; 4] = [
-            (&claim.id, Type::UUID),
-            (&claim.token, Type::UUID),
-            (&error, Type::TEXT),
-            (&delay_secs, Type::FLOAT8),
-        ];
-        Ok(self.record(FAIL, &params).await?.get(0))
+    /// Records how attempts ended, in one transaction; answers in their order.
+    ///
+    /// Offered again and again while the database is away: a restart of PostgreSQL is no reason to send a delivered
+    /// webhook once more.
+    pub async fn record(&self, batch: &[Finished]) -> Result<Vec<Recorded>, PoolError> {
+        let columns = Columns::of(batch);
+        let follow_id = Uuid::new_v4();
+        let params = columns.params(&follow_id, self);
+        let began = Instant::now();
+        let rows = loop {
+            match self.pool.query(RECORD, &params).await {
+                Err(error) if error.is_unavailable() && began.elapsed() < RECORD_PATIENCE => {
+                    tracing::debug!(
+                        error = chain(&error),
+                        "the database is away, recording outcomes again"
+                    );
+                    tokio::time::sleep(RECORD_PAUSE).await;
+                }
+                outcome => break outcome?,
+            }
+        };
+        let mut recorded: HashMap<Uuid, Recorded> = rows
+            .iter()
+            .map(|row| {
+                let next = row.get::<_, Option<Uuid>>(2);
+                let next = next.map(|_| Box::new(Claim::read(row, 2, follow_id)));
+                let recorded = match row.get(1) {
+                    "recorded" => Recorded::Held(next),
+                    "waiting" => Recorded::Waiting,
+                    "busy" => Recorded::Busy,
+                    _ => Recorded::Lost,
+                };
+                (row.get(0), recorded)
+            })
+            .collect();
+        let of = |finished: &Finished| recorded.remove(&finished.claim.id).unwrap_or(Recorded::Lost);
+        Ok(batch.iter().map(of).collect())
     }
 
     /// Hands entries back, due at once: pairs of entry and claim id. Answers how many were still ours.
@@ -134,21 +195,104 @@ impl Queue {
         Ok(self.pool.query_one(RELEASE, &params).await?.get(0))
     }
 
-    /// Runs a statement that records an outcome, again and again while the database is away: a restart of
-    /// PostgreSQL is no reason to send a delivered webhook once more.
-    async fn record(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Row, PoolError> {
-        let began = Instant::now();
-        loop {
-            match self.pool.query_one(sql, params).await {
-                Err(error) if error.is_unavailable() && began.elapsed() < RECORD_PATIENCE => {
-                    tracing::debug!(
-                        error = chain(&error),
-                        "the database is away, recording an outcome again"
-                    );
-                    tokio::time::sleep(RECORD_PAUSE).await;
-                }
-                outcome => return outcome,
-            }
+    /// Runs the rules whose time has come, where the database has such. What they change is queued behind them; a failure
+    /// is theirs and does not keep webhooks from going out.
+    pub async fn run_due_rules(&self) {
+        if let Err(error) = self
+            .pool
+            .query(RUN_DUE_RULES, &[(&DUE_RULES_MAX, Type::INT4)])
+            .await
+        {
+            tracing::warn!(error = chain(&error), "running due rules failed");
         }
+    }
+
+    /// Removes some of what is delivered and older than `keep`; answers 0 when there is none left.
+    pub async fn prune(&self, keep: Duration) -> Result<i64, PoolError> {
+        let params: [Param<'_>; 1] = [(&keep.as_secs_f64(), Type::FLOAT8)];
+        Ok(self.pool.query_one(PRUNE, &params).await?.get(0))
+    }
+
+    /// Keeps claims quick while an old snapshot is open; answers how many endpoints need it.
+    pub async fn raise_floors(&self) -> Result<i64, PoolError> {
+        Ok(self.pool.query_one(RAISE_FLOORS, &[]).await?.get(0))
+    }
+}
+
+/// A batch as the statement takes it: an array per column.
+struct Columns<'a> {
+    ids: Vec<Uuid>,
+    tokens: Vec<Uuid>,
+    results: Vec<&'static str>,
+    bodies: Vec<Option<&'a str>>,
+    errors: Vec<Option<&'a str>>,
+    delays: Vec<f64>,
+    pauses: Vec<Option<f64>>,
+    attempts: Vec<i32>,
+    tickets: Vec<Uuid>,
+    tenants: Vec<Uuid>,
+    statuses: Vec<Option<i32>>,
+    classes: Vec<Option<&'a str>>,
+    durations: Vec<Option<i32>>,
+    excerpts: Vec<Option<&'a str>>,
+    follows: Vec<bool>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(batch: &'a [Finished]) -> Self {
+        fn each<'a, T>(batch: &'a [Finished], column: impl FnMut(&'a Finished) -> T) -> Vec<T> {
+            batch.iter().map(column).collect()
+        }
+        Self {
+            ids: each(batch, |f| f.claim.id),
+            tokens: each(batch, |f| f.claim.token),
+            results: each(batch, |f| match f.outcome.verdict {
+                Verdict::Delivered => "delivered",
+                Verdict::Transient | Verdict::Rejected => "failed",
+                Verdict::Gone => "gone",
+                Verdict::Problem => "problem",
+            }),
+            bodies: each(batch, |f| f.body.as_deref()),
+            errors: each(batch, |f| f.outcome.error.as_deref()),
+            delays: each(batch, |f| f.delay.as_secs_f64()),
+            pauses: each(batch, |f| f.outcome.pause.map(|pause| pause.as_secs_f64())),
+            attempts: each(batch, |f| i32::try_from(f.claim.attempt).unwrap_or(i32::MAX)),
+            tickets: each(batch, |f| f.claim.ticket_id),
+            tenants: each(batch, |f| f.claim.tenant_id),
+            statuses: each(batch, |f| {
+                f.outcome.status.map(|status| i32::from(status.as_u16()))
+            }),
+            classes: each(batch, |f| f.outcome.class),
+            durations: each(batch, |f| {
+                f.took
+                    .map(|took| i32::try_from(took.as_millis()).unwrap_or(i32::MAX))
+            }),
+            excerpts: each(batch, |f| f.outcome.excerpt.as_deref()),
+            follows: each(batch, |f| f.follow),
+        }
+    }
+
+    fn params<'b>(&'b self, follow_id: &'b Uuid, queue: &'b Queue) -> [Param<'b>; 19] {
+        [
+            (&self.ids, Type::UUID_ARRAY),
+            (&self.tokens, Type::UUID_ARRAY),
+            (&self.results, Type::TEXT_ARRAY),
+            (&self.bodies, Type::TEXT_ARRAY),
+            (&self.errors, Type::TEXT_ARRAY),
+            (&self.delays, Type::FLOAT8_ARRAY),
+            (&self.pauses, Type::FLOAT8_ARRAY),
+            (&self.attempts, Type::INT4_ARRAY),
+            (&self.tickets, Type::UUID_ARRAY),
+            (&self.tenants, Type::UUID_ARRAY),
+            (&self.statuses, Type::INT4_ARRAY),
+            (&self.classes, Type::TEXT_ARRAY),
+            (&self.durations, Type::INT4_ARRAY),
+            (&self.excerpts, Type::TEXT_ARRAY),
+            (&self.follows, Type::BOOL_ARRAY),
+            (follow_id, Type::UUID),
+            (&queue.lease_secs, Type::FLOAT8),
+            (&queue.breaker, Type::INT4),
+            (&queue.cap_secs, Type::FLOAT8),
+        ]
     }
 }

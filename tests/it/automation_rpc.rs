@@ -339,7 +339,7 @@ async fn rules_run_and_make_hears_the_same_as_of_a_ticket_from_telegram_webhook(
         let mut bodies: Vec<_> = of_ticket.map(|webhook| webhook.body.clone()).collect();
         for body in &mut bodies {
             let fields = body.as_object_mut().unwrap();
-            for varying in ["ticket_id", "ticket_number", "generated_at"] {
+            for varying in ["ticket_id", "ticket_number", "due_date", "generated_at"] {
                 assert!(fields.remove(varying).is_some(), "{varying}");
             }
             if let Some(activity) = fields.get_mut("latest_activity") {

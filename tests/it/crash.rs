@@ -244,6 +244,48 @@ async fn dispatch_sends_one_batch_from_a_plain_shell() {
     assert_eq!(counts.values().sum::<usize>(), ENTRIES + 1);
 }
 
+#[tokio::test]
+async fn an_operators_verbs_work_from_a_plain_shell() {
+    let (database, db, sink) = filled().await;
+    let run = |arguments: &[&str]| {
+        let mut command = program("webhooks", &database);
+        command.args(arguments).stderr(Stdio::piped());
+        async move {
+            let output = command.output().await.unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            (output.status.code(), text)
+        }
+    };
+    let tenant = dev::TENANT_ID;
+    assert_eq!(
+        run(&["pause", tenant]).await,
+        (Some(0), "{\"paused\": true}\n".replace(": ", ":"))
+    );
+    let (_, listed) = run(&["list"]).await;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(
+        (&listed["state"], &listed["waiting_tickets"]),
+        (&Value::from("paused"), &Value::from(50))
+    );
+    let (_, blocked) = run(&["blocked", "--tenant", tenant]).await;
+    assert_eq!(blocked.lines().count(), 50);
+    let nobody = "00000000-0000-4000-8000-000000000000";
+    assert_eq!(
+        run(&["resume", nobody]).await.0,
+        Some(1),
+        "there is no such tenant"
+    );
+    assert_eq!(run(&["resume", tenant]).await.0, Some(0));
+    let (code, drained) = run(&["drain"]).await;
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        drained.lines().last(),
+        Some("{\"processed\":200,\"delivered\":200,\"failed\":0}")
+    );
+    assert_eq!(sink.received().len(), ENTRIES);
+    assert_all_in_order(&db, &sink.received()).await;
+}
+
 /// A connection to a server that may be starting.
 async fn connect(target: &Target) -> Client {
     let began = Instant::now();

@@ -1,10 +1,13 @@
 //! The dispatcher: the route that cron calls, what is sent, what answers mean, and the order of it all.
 
 mod concurrency;
+mod endpoint;
+mod operators;
 mod order;
 mod payload;
 mod receiver;
 mod route;
+mod wake;
 
 use std::time::{Duration, Instant};
 
@@ -62,10 +65,11 @@ async fn only_error(app: &TestApp) -> String {
     error
 }
 
-/// Makes every entry that waits for its next attempt due at once.
+/// Makes every entry that waits for its next attempt due at once, and every endpoint that waits for a probe.
 async fn make_due(app: &TestApp) {
-    let sql = "update ticket_webhook_queue set next_attempt_at = now() where status = 'failed'";
-    app.db.execute(sql, &[]).await.unwrap();
+    let sql = "update ticket_webhook_queue set next_attempt_at = now() where status = 'failed';
+               update dropwire.webhook_endpoints set next_probe_at = now() where state <> 'open'";
+    app.db.batch_execute(sql).await.unwrap();
 }
 
 /// Waits until so many entries are delivered.

@@ -3,4 +3,27 @@
 pub mod app;
 
 mod auth;
+mod cases;
 mod configuration;
+mod cors;
+mod deleting;
+mod embedding;
+mod errors;
+mod headers;
+mod hidden_rows;
+mod hostile;
+mod idempotency;
+mod inserting;
+mod media_types;
+mod openapi;
+mod preferences;
+mod reading;
+mod reliability;
+mod rpc;
+mod schema_cache;
+mod session;
+mod streaming;
+mod updating;
+mod upserting;
+mod versions;
+mod writing;

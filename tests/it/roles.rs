@@ -65,7 +65,7 @@ async fn the_login_role_itself_reads_and_writes_no_table() {
     let sql = TestSql::start().await;
     let login = sql.login().await;
     let tables = tables(&sql).await;
-    assert_eq!(tables.len(), 22);
+    assert_eq!(tables.len(), 23);
     for table in tables {
         for statement in [format!("select from {table}"), format!("delete from {table}")] {
             assert_eq!(
@@ -148,21 +148,25 @@ async fn service_role_calls_what_the_server_calls_and_sees_every_row() {
     let names = [
         "begin_onboarding",
         "claim_webhooks",
-        "complete_webhook",
         "create_ticket",
         "create_ticket_from_telegram",
         "create_ticket_from_telegram_once",
-        "fail_webhook",
         "find_onboarding",
         "list_bot_tickets",
         "open_bot_session",
+        "prune_webhooks",
+        "raise_webhook_floors",
         "receive_onboarding",
+        "record_webhooks",
         "release_webhooks",
+        "run_due_rules",
+        "run_due_work",
         "settle_onboarding",
         "start_bot",
         "take_bot_action",
         "take_bot_text",
         "take_telegram_update",
+        "webhook_gauges",
     ];
     assert_eq!(
         sql.rows(callable).await,
@@ -292,7 +296,9 @@ async fn a_caller_s_types_and_operators_do_not_run_with_the_owner_s_rights() {
     let names = [
         "create_ticket_from_telegram",
         "generate_ticket_number",
+        "run_rules",
         "ticket_created",
+        "webhook_queued",
     ];
     assert_eq!(
         sql.rows(unpinned).await,

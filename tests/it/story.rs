@@ -12,7 +12,7 @@ use crate::support::sink::Received;
 use crate::support::{Sink, TestApp};
 
 /// Top-level keys in the contract's order; `latest_activity` is left out of a creation.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     "tenant_id",
     "tenant_name",
     "ticket_id",
@@ -23,6 +23,8 @@ const KEYS: [&str; 12] = [
     "description",
     "location",
     "complainant",
+    "assignee",
+    "due_date",
     "latest_activity",
     "generated_at",
 ];
@@ -155,6 +157,13 @@ fn assert_webhook(webhook: &Received, ticket_id: &str, activity: Option<(&str, &
         "phone": "+1-555-0100", "chat_id": CHAT_ID
     });
     assert_eq!(body["complainant"].to_string(), complainant.to_string());
+    let assignee = json!({
+        "id": "d0000000-0000-4000-8000-0000000000a3", "name": "Mike Johnson", "email": "mike@example.com",
+        "phone": "+1-555-0101", "chat_id": "987654321"
+    });
+    assert_eq!(body["assignee"].to_string(), assignee.to_string());
+    let left = instant(&body["due_date"]) - Utc::now();
+    assert!(left.num_minutes() > 23 * 60 && left.num_hours() < 24, "{left}");
     assert!((Utc::now() - instant(&body["generated_at"])).num_seconds() < 30);
 
     if let Some((kind, comment)) = activity {

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod cluster;
+pub mod outbox;
 pub mod program;
 pub mod raw;
 pub mod sink;

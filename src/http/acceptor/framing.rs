@@ -8,6 +8,8 @@
 
 use std::mem;
 
+use super::target;
+
 /// Bytes of a line that are looked at; the longest line of interest, `Transfer-Encoding`, is far shorter.
 const LINE_KEPT: usize = 256;
 
@@ -20,6 +22,8 @@ pub(super) struct Framing {
     phase: Phase,
     /// The beginning of a line that has not ended yet, at most [`LINE_KEPT`] bytes of it.
     line: Vec<u8>,
+    /// Where, in the bytes taken last, request lines have what is to be encoded.
+    to_encode: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -57,12 +61,15 @@ impl Framing {
         Self {
             phase: Phase::Idle,
             line: Vec::new(),
+            to_encode: Vec::new(),
         }
     }
 
     /// Takes the next bytes; true when at least one head was completed by them.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> bool {
         let mut head_completed = false;
+        self.to_encode.clear();
+        let all = bytes.len();
         while let Some(&first) = bytes.first() {
             match &mut self.phase {
                 Phase::Http2 => break,
@@ -78,6 +85,14 @@ impl Framing {
                 }
                 Phase::Head(_) | Phase::ChunkSize | Phase::Trailers => {
                     let (piece, rest, ended) = split_line(bytes);
+                    if matches!(&self.phase, Phase::Head(head) if !head.request_line_seen) {
+                        let start = all - bytes.len();
+                        let places = piece
+                            .iter()
+                            .enumerate()
+                            .filter(|(_, byte)| target::wants_encoding(**byte));
+                        self.to_encode.extend(places.map(|(at, _)| start + at));
+                    }
                     bytes = rest;
                     let room = LINE_KEPT.saturating_sub(self.line.len());
                     self.line.extend_from_slice(&piece[..piece.len().min(room)]);
@@ -88,6 +103,11 @@ impl Framing {
             }
         }
         head_completed
+    }
+
+    /// Where, in the bytes taken last, request lines have what [`target`] encodes.
+    pub(super) fn to_encode(&self) -> &[usize] {
+        &self.to_encode
     }
 
     /// True from the first byte of a head until it is complete.
@@ -264,6 +284,23 @@ mod tests {
             assert!(!framing.feed(b"\x00\x00\x12 GET / HTTP/1.1\r\n\r\n"));
             assert!(matches!(framing.phase, Phase::Http2));
         }
+    }
+
+    #[test]
+    fn only_request_lines_have_something_to_encode() {
+        let stream = b"POST /a?b=\"c\" HTTP/1.1\r\nx: \"<>\"\r\ncontent-length: 4\r\n\r\n\">\r\nGET /> HTTP/1.1\r\n\r\n";
+        let mut framing = Framing::new();
+        framing.feed(stream);
+        let places: Vec<usize> = framing.to_encode().to_vec();
+        assert_eq!(places, [10, 12, 63]);
+        // However it is cut.
+        let mut framing = Framing::new();
+        let mut found = Vec::new();
+        for (at, byte) in stream.iter().enumerate() {
+            framing.feed(&[*byte]);
+            found.extend(framing.to_encode().iter().map(|_| at));
+        }
+        assert_eq!(found, places);
     }
 
     #[test]

@@ -385,7 +385,7 @@ async fn orphaned_postmaster_is_replaced() {
         .arg(scratch.0.join("db/data"))
         .arg("-clisten_addresses=")
         .arg("-k")
-        .arg("");
+        .arg(scratch.0.join("db/data"));
     command
         .current_dir("/")
         .stdout(Stdio::null())
@@ -394,10 +394,13 @@ async fn orphaned_postmaster_is_replaced() {
         std::os::unix::process::CommandExt::uid(&mut command, account.uid.as_raw());
     }
     let mut orphan = command.spawn().unwrap();
+    // The last line of the lock file says so once connections are taken.
     eventually("the orphan runs", async || {
-        scratch.0.join("db/data/postmaster.pid").exists()
+        fs::read_to_string(scratch.0.join("db/data/postmaster.pid"))
+            .is_ok_and(|lock| lock.trim_end().ends_with("ready"))
     })
     .await;
+    assert!(orphan.try_wait().unwrap().is_none(), "the orphan goes on running");
 
     let server = scratch.start().await;
     assert_eq!(

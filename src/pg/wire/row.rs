@@ -5,7 +5,7 @@ use std::io;
 use bytes::Bytes;
 use fallible_iterator::FallibleIterator as _;
 use postgres_protocol::message::backend::DataRowBody;
-use postgres_protocol::types::{array_from_sql, int8_from_sql};
+use postgres_protocol::types::{array_from_sql, int4_from_sql, int8_from_sql};
 
 use super::WireError;
 use super::statements::Columns;
@@ -46,6 +46,11 @@ impl Row {
         }
         Ok(())
     }
+}
+
+/// Reads an `int4`.
+pub fn int4(bytes: &[u8]) -> Result<i32, WireError> {
+    int4_from_sql(bytes).map_err(|_malformed| WireError::Protocol("an int4"))
 }
 
 /// Reads an `int8`.

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::{JwtError, RestError, Unavailable};
+use super::{IdempotencyError, JwtError, RestError, Unavailable};
 use crate::rest::settings::RestSettings;
 
 /// A failed request's answer.
@@ -33,6 +33,7 @@ impl RestError {
             Self::Request(error) => request::answer(error),
             Self::Plan(error) => plan::answer(error),
             Self::Jwt(error) => jwt(error),
+            Self::Idempotency(error) => idempotency(*error),
             Self::Database(error) => database::answer(error),
             Self::Unavailable(error) => unavailable(*error),
             Self::Internal(_) => Answer {
@@ -141,6 +142,24 @@ fn jwt(error: &JwtError) -> Answer<'_> {
         JwtError::TokenRequired => Answer::new(401, "PGRST302", "Anonymous access is disabled")
             .header("WWW-Authenticate", "Bearer".to_owned()),
         JwtError::Claims(message) => invalid("PGRST303", message),
+    }
+}
+
+fn idempotency(error: IdempotencyError) -> Answer<'static> {
+    match error {
+        IdempotencyError::Invalid(error) => Answer {
+            hint: Some("Leave the header out, or send a UUID.".into()),
+            ..Answer::new(400, "idempotency_key_invalid", error.to_string())
+        },
+        IdempotencyError::Reused => Answer {
+            hint: Some(
+                "Use a new key for a new request. To hear the first answer again, send the first request again \
+                 unchanged."
+                    .into(),
+            ),
+            ..Answer::new(422, "idempotency_key_reused", error.to_string())
+                .details("Body, query string, Prefer, Accept, Content-Type, profile and range have to be the same.")
+        },
     }
 }
 

@@ -22,7 +22,24 @@ impl<'a> Round<'a> {
         let end = transaction.end();
         let isolated = !matches!(opening.isolation, None | Some(Isolation::ReadCommitted));
         let block = !direct || isolated || end != End::Commit;
-        let mut steps = opening.steps(block.then_some(opening.isolation.unwrap_or(Isolation::ReadCommitted)));
+        let begin = block.then_some(opening.isolation.unwrap_or(Isolation::ReadCommitted));
+        let mut round = Self::line_up(transaction, begin, transaction.checks_constraints());
+        match end {
+            End::Rollback => round.steps.push(Step::command("rollback")),
+            End::Commit if block => round.steps.push(Step::command("commit")),
+            End::Commit | End::Open => {}
+        }
+        round
+    }
+
+    /// Lines up what runs within a transaction that others begin and end. Its deferred constraints are checked.
+    pub(super) fn within(transaction: &'a Transaction) -> Self {
+        Self::line_up(transaction, None, true)
+    }
+
+    fn line_up(transaction: &'a Transaction, begin: Option<Isolation>, checks: bool) -> Self {
+        let opening = &transaction.opening;
+        let mut steps = opening.steps(begin);
         let mut push = |step| {
             steps.push(step);
             steps.len() - 1
@@ -30,14 +47,7 @@ impl<'a> Round<'a> {
         let main = push(step(&opening.role, &transaction.main, true));
         let estimate = transaction.count_estimate.as_ref();
         let estimate = estimate.map(|explain| push(step(&opening.role, explain, true)));
-        let check = transaction
-            .checks_constraints()
-            .then(|| push(Step::command("set constraints all immediate")));
-        match end {
-            End::Rollback => _ = push(Step::command("rollback")),
-            End::Commit if block => _ = push(Step::command("commit")),
-            End::Commit | End::Open => {}
-        }
+        let check = checks.then(|| push(Step::command("set constraints all immediate")));
         Self {
             steps,
             main,
@@ -46,25 +56,38 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Sends them and reads the answers. What the connection has prepared is forgotten where it is out of date.
+    /// Sends them and reads the answers.
     pub(super) async fn run(&self, lease: &mut Lease) -> Result<Replies, WireError> {
-        let replies = lease.run(&self.steps).await?;
-        if let Some((at, refusal)) = &replies.refused {
-            if refusal.is_stale() {
-                lease.wire().forget_all();
-            } else if let Some(step) = self.steps.get(*at)
-                && refusal.is_misread()
-            {
-                lease.wire().forget(step.role, step.sql);
-            }
-        }
-        Ok(replies)
+        send(lease, &self.steps).await
     }
 
     /// Whether nothing is wrong but what was prepared.
     pub(super) fn is_stale(&self, replies: &Replies) -> bool {
         let refused = replies.refused.as_ref();
         refused.is_some_and(|(at, refusal)| *at < self.steps.len() && refusal.is_stale())
+    }
+}
+
+/// Sends steps and reads the answers. What the connection has prepared is forgotten where it is out of date.
+pub(super) async fn send(lease: &mut Lease, steps: &[Step<'_, Value>]) -> Result<Replies, WireError> {
+    let replies = lease.run(steps).await?;
+    if let Some((at, refusal)) = &replies.refused {
+        if refusal.is_stale() {
+            lease.wire().forget_all();
+        } else if let Some(step) = steps.get(*at)
+            && refusal.is_misread()
+        {
+            lease.wire().forget(step.role, step.sql);
+        }
+    }
+    Ok(replies)
+}
+
+/// Runs steps whose answers do not matter, and tells a refusal as an error.
+pub(super) async fn settle(lease: &mut Lease, steps: &[Step<'_, Value>]) -> Result<(), WireError> {
+    match lease.run(steps).await?.refused {
+        Some((_, refusal)) => Err(WireError::Refused(refusal)),
+        None => Ok(()),
     }
 }
 

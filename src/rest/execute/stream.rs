@@ -17,10 +17,10 @@ use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use super::result_set::{Body, ResultSet};
-use super::round::step;
+use super::round::{settle, step};
 use crate::pg::wire::{Event, Lease, Row, Step, WireError, row};
 use crate::rest::plan::Handler;
-use crate::rest::query::{Statement, Value};
+use crate::rest::query::Statement;
 
 /// Bytes of body that are handed on together.
 const CHUNK: usize = 64 * 1024;
@@ -255,7 +255,7 @@ enum Cut {
 /// Moves rows into the body until it ends. The last chunk waits for COMMIT: what was read must hold.
 async fn pump(mut reader: Reader, frame: Frame, chunks: mpsc::Sender<io::Result<Chunk>>) {
     let cut = match copy(&mut reader, frame, &chunks).await {
-        Ok(last) => match commit(&mut reader.lease).await {
+        Ok(last) => match settle(&mut reader.lease, &[Step::command("commit")]).await {
             Ok(()) => {
                 reader.lease.done();
                 // A client that is gone by now misses nothing of ours.
@@ -274,13 +274,6 @@ async fn pump(mut reader: Reader, frame: Frame, chunks: mpsc::Sender<io::Result<
             let broken = io::Error::other("the database failed after the answer had begun");
             chunks.send(Err(broken)).await.unwrap_or_default();
         }
-    }
-}
-
-async fn commit(lease: &mut Lease) -> Result<(), WireError> {
-    match lease.run::<Value>(&[Step::command("commit")]).await?.refused {
-        Some((_, refusal)) => Err(WireError::Refused(refusal)),
-        None => Ok(()),
     }
 }
 

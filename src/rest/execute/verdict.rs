@@ -1,6 +1,8 @@
 //! Whether a transaction that worked may stand: rules on the number of rows, as requests ask for them.
 
-use crate::rest::error::RequestError;
+use super::{Answer, Outcome, Transaction, failure};
+use crate::pg::wire::{Refusal, WireError};
+use crate::rest::error::{RequestError, RestError};
 use crate::rest::plan::Plan;
 use crate::rest::request::{Action, MediaType, Mutation, Request};
 
@@ -63,6 +65,48 @@ impl Verdict {
             Some(max) if rows > max => Err(RequestError::MaxAffected(rows)),
             _ => Ok(()),
         }
+    }
+}
+
+/// Why a transaction must not stand.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Objection {
+    /// The server refused a statement, or a constraint that was put off.
+    #[error(transparent)]
+    Database(Box<Refusal>),
+    /// The answer cannot be read.
+    #[error(transparent)]
+    Unread(#[from] WireError),
+    /// The number of rows.
+    #[error(transparent)]
+    Rule(#[from] RequestError),
+}
+
+impl Objection {
+    /// The error as it is told. `authenticated` decides between 401 and 403 where a privilege is missing.
+    pub(super) fn told(self, authenticated: bool) -> RestError {
+        match self {
+            Self::Database(refusal) => failure::of_refusal(&refusal, authenticated),
+            Self::Unread(error) => failure::of_wire(&error, authenticated),
+            Self::Rule(rule) => rule.into(),
+        }
+    }
+}
+
+/// Judges what a transaction came to; `unchecked` is what its deferred constraints refused.
+pub(super) fn judge(
+    transaction: &Transaction,
+    outcome: &Outcome,
+    unchecked: Option<Box<Refusal>>,
+) -> Result<(), Objection> {
+    let verdict = match outcome {
+        Outcome::Rows(result) => transaction.verdict.check(result.page),
+        Outcome::Plan(_) => Ok(()),
+    };
+    match unchecked {
+        // A call's constraints are checked before its rows are counted, a write's after.
+        Some(refusal) if transaction.answer == Answer::Call || verdict.is_ok() => Err(Objection::Database(refusal)),
+        _ => Ok(verdict?),
     }
 }
 

@@ -32,6 +32,8 @@ pub enum MutatePlan {
         returning: Vec<String>,
         /// Primary key columns, for `Location`.
         primary_key: Vec<String>,
+        /// Whether a returned row's `xmax` tells if it was inserted or found: an ordinary table's does.
+        has_xmax: bool,
         /// `missing=default`.
         apply_defaults: bool,
     },
@@ -138,6 +140,7 @@ impl Write<'_> {
             put_filters: Vec::new(),
             returning: self.returning,
             primary_key: self.table.primary_key.clone(),
+            has_xmax: self.table.is_ordinary,
             apply_defaults: self.request.preferences.missing == Some(Missing::ApplyDefaults),
         })
     }
@@ -169,6 +172,7 @@ impl Write<'_> {
             put_filters: self.filters(),
             returning: self.returning,
             primary_key: Vec::new(),
+            has_xmax: self.table.is_ordinary,
             apply_defaults: false,
         })
     }

@@ -115,6 +115,16 @@ fn positional(out: &mut Statement, parameter: &Parameter, body: Option<&Bytes>) 
     out.bind(value).push("::").push(&parameter.sql_type);
 }
 
+/// Whether the function is called exactly once: an array of objects may be empty.
+pub(super) fn has_one_row(plan: &CallPlan) -> bool {
+    match (&plan.parameters, &plan.arguments) {
+        (CallParameters::Positional(_), _) | (_, Arguments::Direct(_)) => true,
+        (CallParameters::Named(parameters), Arguments::Body(body)) => {
+            parameters.is_empty() || body.as_ref().is_some_and(|json| starts_object(json))
+        }
+    }
+}
+
 fn starts_object(json: &[u8]) -> bool {
     json.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }

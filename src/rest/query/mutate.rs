@@ -9,6 +9,39 @@ use crate::schema_cache::QualifiedName;
 
 /// The setting that counts rows which a merge found and changed: what it did not find, it inserted.
 pub(super) const UPDATED_SETTING: &str = "pgrst.updated";
+/// The returned column that tells whether a merge inserted the row.
+pub(super) const INSERTED: &str = "pgrst_inserted";
+
+/// How it is told which rows a merge inserted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// By the row itself, whose `xmax` is 0: for an ordinary table's rows, of which not all columns are returned.
+    ByRow,
+    /// By [`UPDATED_SETTING`], which costs a call for each row that was found.
+    BySetting,
+}
+
+/// How a merge tells which rows it inserted. None where nothing is merged.
+pub(super) fn told(plan: &MutatePlan) -> Option<Told> {
+    match plan {
+        MutatePlan::Insert {
+            on_conflict: Some((Resolution::MergeDuplicates, target)),
+            columns,
+            returning,
+            has_xmax,
+            ..
+        } => {
+            let merges = !target.is_empty() && !columns.is_empty();
+            let whole = returning.iter().any(|column| column == "*");
+            Some(if *has_xmax && merges && !whole {
+                Told::ByRow
+            } else {
+                Told::BySetting
+            })
+        }
+        _ => None,
+    }
+}
 
 /// Appends the write itself, which returns what was written.
 pub(super) fn statement(out: &mut Statement, plan: &MutatePlan) {
@@ -31,10 +64,14 @@ pub(super) fn statement(out: &mut Statement, plan: &MutatePlan) {
                 defaults: *apply_defaults,
             };
             insert(out, into, &rows, put_filters);
+            let told = told(plan);
             if let Some((resolution, target)) = on_conflict {
-                resolve_conflict(out, columns, *resolution, target);
+                resolve_conflict(out, columns, *resolution, target, told);
             }
             returning(out, into, returned);
+            if told == Some(Told::ByRow) {
+                out.push(", ").name(into).push(".xmax = 0 as ").push(INSERTED);
+            }
         }
         // `set` takes no empty list, and there is nothing to do; the columns are needed for their names.
         MutatePlan::Update {
@@ -113,6 +150,7 @@ fn resolve_conflict(
     columns: &[PlannedField],
     resolution: Resolution,
     target: &[String],
+    told: Option<Told>,
 ) {
     if target.is_empty() {
         return;
@@ -130,6 +168,9 @@ fn resolve_conflict(
     separated(out, ", ", columns, |out, field| {
         out.ident(&field.name).push(" = excluded.").ident(&field.name);
     });
+    if told == Some(Told::ByRow) {
+        return;
+    }
     // Always true; evaluated once for each row that was found.
     out.push(" where set_config('").push(UPDATED_SETTING);
     out.push("', (coalesce(nullif(current_setting('")

@@ -37,6 +37,15 @@ pub(super) fn body(out: &mut Statement, handler: &Handler, routine: Option<&Rout
     }
 }
 
+/// Appends the expression that writes the only value of a result that is no row.
+pub(super) fn value(out: &mut Statement) {
+    out.push("coalesce(to_json(")
+        .push(ROWS)
+        .push(".")
+        .push(SCALAR)
+        .push("), 'null')");
+}
+
 fn json(out: &mut Statement, routine: Option<&Routine>, stripped: bool) {
     match routine {
         Some(routine) if routine.returns_single_composite() => aggregate(out, "", stripped, "->0", "null"),

@@ -4,9 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::rest::plan::{
-    Argument, Arguments, CallParameters, CallPlan, EmbedMode, JoinCondition, LogicPlan, OrderPlan,
-    PlannedField, PlannedFilter, ReadPlan, RelationSelect, SelectField,
+    Argument, Arguments, CallParameters, EmbedMode, JoinCondition, LogicPlan, OrderPlan, PlannedField,
+    PlannedFilter, ReadPlan, RelationSelect, SelectField,
 };
+use crate::rest::request::preferences::Resolution;
 use crate::rest::request::{
     Field, JsonOperand, JsonStep, LogicOperator, OpExpr, Operation, QuantifiedOperator, Quantifier,
 };
@@ -172,6 +173,7 @@ fn statements(words: &Words) -> Vec<Statement> {
             put_filters: conditions(words),
             returning: vec![words.column.clone()],
             primary_key: vec![words.column.clone()],
+            has_xmax: false,
             apply_defaults: true,
         },
     );

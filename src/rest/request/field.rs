@@ -82,11 +82,14 @@ fn dashed<'a>(p: &mut Parser<'a>, piece: fn(&mut Parser<'a>) -> Parsed<&'a str>)
 
 /// `->a->>b->0`, possibly nothing.
 pub(super) fn json_path(p: &mut Parser<'_>) -> Parsed<Vec<JsonStep>> {
+    let mut steps = 0;
     p.many(|p| {
         let step = p.one_of_words(&[
             ("->>", JsonStep::DoubleArrow as fn(JsonOperand) -> JsonStep),
             ("->", JsonStep::Arrow),
         ])?;
+        p.check_depth(steps)?;
+        steps += 1;
         let operand = p.either(|p| p.attempt(json_index), |p| p.attempt(json_key))?;
         Ok(step(operand))
     })

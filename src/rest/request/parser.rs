@@ -52,10 +52,7 @@ pub(super) fn parse<T>(
         return Ok(value);
     }
     let (at, details) = if let Some(at) = parser.too_deep_at {
-        (
-            at,
-            format!("nested too deeply: {MAX_DEPTH} levels of parentheses are the limit"),
-        )
+        (at, format!("nested too deeply: {MAX_DEPTH} levels are the limit"))
     } else {
         let mut parser = Parser::new(text, true);
         match grammar(&mut parser) {
@@ -313,9 +310,9 @@ impl<'a> Parser<'a> {
     }
 
     /// Runs a parser as often as it succeeds.
-    pub(super) fn many<T>(&mut self, inner: impl Fn(&mut Self) -> Parsed<T>) -> Parsed<Vec<T>> {
+    pub(super) fn many<T>(&mut self, mut inner: impl FnMut(&mut Self) -> Parsed<T>) -> Parsed<Vec<T>> {
         let mut all = Vec::new();
-        while let Some(one) = self.optional(&inner)? {
+        while let Some(one) = self.optional(&mut inner)? {
             all.push(one);
         }
         Ok(all)
@@ -371,12 +368,18 @@ impl<'a> Parser<'a> {
         Ok(answer)
     }
 
+    /// Fails where something nests deeper than anybody needs. To be called with what opens the next level read.
+    pub(super) fn check_depth(&mut self, levels: usize) -> Parsed<()> {
+        if levels < MAX_DEPTH {
+            return Ok(());
+        }
+        self.too_deep_at = Some(self.at());
+        Err(Failed)
+    }
+
     /// Runs a parser of something nested. To be called with its opening parenthesis read.
     pub(super) fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
-        if self.depth >= MAX_DEPTH {
-            self.too_deep_at = Some(self.at());
-            return Err(Failed);
-        }
+        self.check_depth(self.depth)?;
         self.depth += 1;
         let answer = inner(self);
         self.depth -= 1;

@@ -62,6 +62,7 @@ fn reading(head: bool) -> (Plan, Request) {
 fn writing(mutation: Mutation, preferences: Preferences) -> (Plan, Request) {
     let mutate = match mutation {
         Mutation::Insert | Mutation::SingleUpsert => MutatePlan::Insert {
+            has_xmax: false,
             into: items(),
             columns: Vec::new(),
             body: None,

@@ -32,6 +32,7 @@ pub(super) fn build(
             let table = Table {
                 description: row.get("description"),
                 is_view: row.get("is_view"),
+                is_ordinary: row.get("is_ordinary"),
                 insertable: events & INSERT != 0,
                 updatable: events & UPDATE != 0,
                 deletable: events & DELETE != 0,

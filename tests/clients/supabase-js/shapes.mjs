@@ -194,7 +194,8 @@ check('an update that changes nothing', both, async () => {
 
 check('working hours are written anew', both, async () => {
   data(await db.from('business_hours').delete().eq('tenant_id', TENANT))
-  const hours = [1, 2, 3, 4, 5].map((day) => ({
+  const days = ['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday']
+  const hours = days.map((day) => ({
     tenant_id: TENANT, day_of_week: day, is_working_day: true, start_time: '09:00:00', end_time: '17:30:00',
   }))
   data(await db.from('business_hours').insert(hours))

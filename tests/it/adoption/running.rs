@@ -123,16 +123,17 @@ async fn the_main_job_runs_on_an_adopted_database() {
         of_new,
         [
             (json!("critical"), Value::Null),
-            (json!("critical"), json!("priority_change"))
+            (json!("critical"), json!("priority_change")),
+            (json!("critical"), json!("reassignment"))
         ],
-        "the adopted rule ran, and Make hears of both"
+        "the adopted rule ran, the default executor got the ticket, and Make hears of all"
     );
     let mut comments: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for webhook in &received {
-        if let Some(comment) = webhook.body["latest_activity"]["comment"]
-            .as_str()
-            .filter(|comment| !comment.starts_with("Priority"))
-        {
+    let waiting = received
+        .iter()
+        .filter(|webhook| webhook.body["ticket_id"] != body["ticket_id"]);
+    for webhook in waiting {
+        if let Some(comment) = webhook.body["latest_activity"]["comment"].as_str() {
             let number = webhook.body["ticket_number"].as_str().unwrap().to_owned();
             comments.entry(number).or_default().push(comment.to_owned());
         }

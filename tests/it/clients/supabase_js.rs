@@ -60,9 +60,9 @@ macro_rules! shapes {
 
 shapes! {
     the_originals_queries_with_its_own_client_as_anon: "supabase-js-2.39" as "anon", 5;
-    the_originals_queries_with_its_own_client_as_a_user: "supabase-js-2.39" as "tenant_admin", 30;
-    the_originals_queries_with_its_own_client_as_service_role: "supabase-js-2.39" as "service_role", 31;
+    the_originals_queries_with_its_own_client_as_a_user: "supabase-js-2.39" as "tenant_admin", 31;
+    the_originals_queries_with_its_own_client_as_service_role: "supabase-js-2.39" as "service_role", 32;
     the_originals_queries_with_the_current_client_as_anon: "supabase-js-current" as "anon", 5;
-    the_originals_queries_with_the_current_client_as_a_user: "supabase-js-current" as "tenant_admin", 30;
-    the_originals_queries_with_the_current_client_as_service_role: "supabase-js-current" as "service_role", 31;
+    the_originals_queries_with_the_current_client_as_a_user: "supabase-js-current" as "tenant_admin", 31;
+    the_originals_queries_with_the_current_client_as_service_role: "supabase-js-current" as "service_role", 32;
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{entries, idle, ran, ticket, wait_delivered};
+use crate::support::outbox::RECORD;
 use crate::support::sink::{Gate, Received, Reply};
 use crate::support::{Sink, TestApp};
 
@@ -52,6 +53,16 @@ async fn claim(app: &TestApp) -> (Uuid, Uuid) {
     )
 }
 
+/// Reports what came of a claim as a dispatcher does; answers the outcome, and what was claimed next.
+async fn record(app: &TestApp, entry: Uuid, claim_id: Uuid, result: &str) -> (String, Option<Uuid>) {
+    let row = app
+        .db
+        .query_one(RECORD, &[&entry, &claim_id, &result, &Uuid::new_v4()])
+        .await
+        .unwrap();
+    (row.get(0), row.get(1))
+}
+
 async fn end_leases(app: &TestApp) {
     let sql = "update ticket_webhook_queue set lease_expires_at = now() where lease_expires_at is not null";
     app.db.execute(sql, &[]).await.unwrap();
@@ -59,21 +70,10 @@ async fn end_leases(app: &TestApp) {
 
 /// Reports every outcome that there is for a claim; none may be taken.
 async fn report_in_vain(app: &TestApp, entry: Uuid, claim_id: Uuid) {
-    let sql = "select held, (next).id from dropwire.complete_webhook($1, $2, '{\"late\": true}',
-                 gen_random_uuid(), interval '1 hour')";
-    let row = app.db.query_one(sql, &[&entry, &claim_id]).await.unwrap();
-    assert_eq!(
-        (row.get::<_, bool>(0), row.get::<_, Option<Uuid>>(1)),
-        (false, None)
-    );
-    let sql = "select dropwire.fail_webhook($1, $2, 'late', interval '1 hour')";
-    assert!(
-        !app.db
-            .query_one(sql, &[&entry, &claim_id])
-            .await
-            .unwrap()
-            .get::<_, bool>(0)
-    );
+    for result in ["delivered", "failed", "gone", "problem"] {
+        let row = record(app, entry, claim_id, result).await;
+        assert_eq!(row, ("lost".to_owned(), None), "{result}");
+    }
     let sql = "select dropwire.release_webhooks(array[$1]::uuid[], array[$2]::uuid[])";
     assert_eq!(
         app.db

@@ -69,7 +69,8 @@ async fn the_whole_body_byte_for_byte() {
             r#""status":"in-progress","priority":"low","title":"Door \"A\"\\","#,
             r#""description":"Line 1\nLine 2: ü 🚪 a : b","location":" Lobby ","#,
             r#""complainant":{{"id":"{}","name":"John Doe","email":"john.doe@example.com","#,
-            r#""phone":"+1-555-0100","chat_id":"123456789"}}"#,
+            r#""phone":"+1-555-0100","chat_id":"123456789"}},"#,
+            r#""assignee":{{"id":null,"name":null,"email":null,"phone":null,"chat_id":null}},"due_date":null"#,
         ),
         TENANT, ticket, COMPLAINANT
     );
@@ -100,6 +101,7 @@ async fn headers_are_the_contracts_and_the_deliverys_id() {
         .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap().to_owned()))
         .collect();
     headers.sort();
+    let timestamp = webhook.headers["webhook-timestamp"].to_str().unwrap();
     let id = app
         .text("select id::text from ticket_webhook_queue")
         .await
@@ -112,6 +114,7 @@ async fn headers_are_the_contracts_and_the_deliverys_id() {
         ("host", host),
         ("user-agent", "FMS-Ticket-Activity/1.0"),
         ("webhook-id", &id),
+        ("webhook-timestamp", timestamp),
     ];
     assert_eq!(
         headers,
@@ -121,6 +124,8 @@ async fn headers_are_the_contracts_and_the_deliverys_id() {
         (webhook.method.as_str(), webhook.path.as_str()),
         ("POST", "/hook")
     );
+    let age = Utc::now().timestamp() - timestamp.parse::<i64>().unwrap();
+    assert!((0..60).contains(&age), "{age}");
 }
 
 #[tokio::test]

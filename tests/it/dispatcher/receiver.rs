@@ -210,12 +210,12 @@ async fn http_and_private_addresses_are_refused_unless_allowed() {
             format!("https://169.254.169.254 leads to 169.254.169.254, {public}"),
         ),
     ];
+    ticket(&app, 0).await;
     for (url, expected) in cases {
         app.set_webhook(&url).await;
-        ticket(&app, 0).await;
+        // A new URL is due at once.
         assert_eq!(app.drain().await, ran(0, 1), "{url}");
-        let last = entries(&app).await.pop().unwrap();
-        assert_eq!(last["error"], expected.as_str(), "{url}");
+        assert_eq!(entries(&app).await[0]["error"], expected.as_str(), "{url}");
     }
     assert_eq!(sink.received().len(), 0);
 }
@@ -294,8 +294,8 @@ async fn the_backoff_doubles_up_to_its_cap_by_the_databases_clock() {
         let (attempts, left): (i32, f64) = (row.get(0), row.get(1));
         assert_eq!(attempts, earlier_attempts + 1);
         assert!(
-            left <= f64::from(delay) && left > f64::from(delay) - 20.0,
-            "{left} of {delay} s"
+            left <= f64::from(delay) * 1.1 && left > f64::from(delay) - 20.0,
+            "{left} of {delay} s and up to a tenth"
         );
     }
 }

@@ -12,6 +12,7 @@ use crate::support::app::user_token;
 use crate::support::sink::{Gate, Reply};
 use crate::support::{Sink, TestApp};
 
+const CLAIM_ARGUMENTS: &str = "int, interval, uuid, uuid, uuid[], jsonb, int";
 const ROUTE: &str = "ticket-activity-webhook";
 /// Long enough for a held answer.
 const PATIENT: (&str, &str) = ("TICKET_ACTIVITY_WEBHOOK_TIMEOUT_MS", "30000");
@@ -70,6 +71,49 @@ async fn a_run_counts_what_was_claimed_delivered_and_failed() {
     sink.reply([500]);
     let answer = app.call(ROUTE, dev::SERVICE_ROLE_KEY, &json!({})).await;
     assert_eq!(answer.text, r#"{"processed":3,"delivered":2,"failed":1}"#);
+}
+
+#[tokio::test]
+async fn with_a_budget_a_run_goes_on_until_nothing_is_due() {
+    let (app, sink) = start(&[
+        ("TICKET_ACTIVITY_WEBHOOK_BATCH", "3"),
+        ("TICKET_ACTIVITY_WEBHOOK_BUDGET_MS", "20000"),
+    ])
+    .await;
+    for _ in 0..5 {
+        ticket(&app, 1).await;
+    }
+    assert_eq!(app.drain().await, ran(10, 0));
+    assert_eq!(app.drain().await, idle());
+
+    // A budget that is spent ends it after the batch.
+    let hurried = app
+        .replica(&[
+            ("TICKET_ACTIVITY_WEBHOOK_BATCH", "3"),
+            ("TICKET_ACTIVITY_WEBHOOK_BUDGET_MS", "1"),
+        ])
+        .await;
+    for _ in 0..5 {
+        ticket(&app, 1).await;
+    }
+    sink.always(Some(Reply::Slow(std::time::Duration::from_millis(20))));
+    assert_eq!(hurried.drain().await, ran(3, 0));
+}
+
+#[tokio::test]
+async fn rules_that_are_due_run_with_each_pass() {
+    let (app, _sink) = start(&[]).await;
+    assert_eq!(app.drain().await, idle(), "also where there are none");
+    app.db
+        .batch_execute(
+            "create table ran (n int);
+             create or replace function dropwire.run_due_rules(p_limit int) returns int language sql
+               as 'insert into public.ran values (p_limit) returning n'",
+        )
+        .await
+        .unwrap();
+    app.drain().await;
+    assert_eq!(app.count("ran where n = 100").await, 1);
 }
 
 #[tokio::test]
@@ -189,7 +233,7 @@ async fn an_unreadable_queue_is_answered_500() {
     let (app, _sink) = start(&[]).await;
     ticket(&app, 0).await;
     let rename =
-        |from: &str, to: &str| format!("alter function dropwire.{from}(int, interval, uuid) rename to {to}");
+        |from: &str, to: &str| format!("alter function dropwire.{from}({CLAIM_ARGUMENTS}) rename to {to}");
     app.db
         .batch_execute(&rename("claim_webhooks", "hidden"))
         .await
@@ -217,8 +261,8 @@ async fn a_queue_that_becomes_unreadable_does_not_break_off_what_is_under_way() 
     let running = Arc::clone(&app);
     let run = tokio::spawn(async move { running.drain().await });
     sink.wait_for(2).await;
-    let hide = "alter function dropwire.claim_webhooks(int, interval, uuid) rename to hidden";
-    app.db.batch_execute(hide).await.unwrap();
+    let hide = format!("alter function dropwire.claim_webhooks({CLAIM_ARGUMENTS}) rename to hidden");
+    app.db.batch_execute(&hide).await.unwrap();
     gates[0].open();
     wait_delivered(&app, 1).await;
     gates[1].open();

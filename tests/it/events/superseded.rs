@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::app::TENANT;
+use crate::support::outbox::RECORD;
 use crate::support::sql::{ADA, MIKE_PROFILE};
 use crate::support::{Sink, TestApp, TestSql};
 
@@ -93,8 +94,11 @@ async fn a_repetition_of_an_entry_in_flight_or_delivered_is_not_sent_again() {
     let metadata = json!({"old_status": "open", "new_status": "resolved"});
     let claim =
         "select (dropwire.claim_webhooks(10, interval '1 min', 'd0000000-0000-4000-8000-000000000000')).id";
-    let complete = "select dropwire.complete_webhook(id, 'd0000000-0000-4000-8000-000000000000', '{}',
-                      'd0000000-0000-4000-8000-000000000001', interval '1 min') from ticket_webhook_queue";
+    let complete = &RECORD
+        .replace("$1::uuid", "(select id from ticket_webhook_queue)")
+        .replace("$2", "'d0000000-0000-4000-8000-000000000000'")
+        .replace("$3", "'delivered'")
+        .replace("$4", "'d0000000-0000-4000-8000-000000000001'");
     let sql = TestSql::start().await;
     for reported_in_flight in [true, false] {
         let ticket = sql.quiet_ticket(json!({})).await;

@@ -4,6 +4,7 @@ use dropwire::app::rest_only::{RestOnly, RestOnlySettings};
 use dropwire::config::{Env, Flags};
 use dropwire::dev;
 use dropwire::pg::login;
+use dropwire::rest::state::RestState;
 use reqwest::Method;
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -134,20 +135,35 @@ impl RestApp {
 
     /// Runs statements as the owner and waits until the server has loaded its schema cache anew.
     pub async fn reload_after(&self, statements: &str) {
-        let rest = match &self.server {
-            Server::Supabase(app) => app.rest(),
-            Server::RestOnly(app) => &app.rest,
-        };
-        let before = rest.cache_state().loads;
         self.run(statements).await;
-        self.run("notify pgrst, 'reload schema'").await;
+        // A load may have been under way that began before the statements; the one after it did not.
+        for _ in 0..2 {
+            let before = self.rest().cache_state().loads;
+            self.run("notify pgrst, 'reload schema'").await;
+            self.wait_for_load(before).await;
+        }
+    }
+
+    /// Waits until the server has loaded its schema cache more than that many times.
+    pub async fn wait_for_load(&self, loads: u64) {
         for _ in 0..1_000 {
-            if rest.cache_state().loads > before {
+            if self.rest().cache_state().loads > loads {
                 return;
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        panic!("the schema cache is not reloaded: {:?}", rest.cache_state());
+        panic!(
+            "the schema cache is not reloaded: {:?}",
+            self.rest().cache_state()
+        );
+    }
+
+    /// What the server's requests share.
+    pub fn rest(&self) -> &RestState {
+        match &self.server {
+            Server::Supabase(app) => app.rest(),
+            Server::RestOnly(app) => &app.rest,
+        }
     }
 
     /// Ends the server gracefully.
@@ -194,18 +210,36 @@ impl RestClient<'_> {
         self.send(Method::DELETE, path, None).await
     }
 
+    /// POSTs a body of that media type.
+    pub async fn post_as(&self, path: &str, media_type: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let request = self
+            .request(Method::POST, path)
+            .header("content-type", media_type);
+        read(request.body(body).send().await.unwrap()).await
+    }
+
     /// Any request, with JSON as its body or without one.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
-        let mut request = self.app.http.request(method, format!("{}{path}", self.app.url));
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request
                 .header("content-type", "application/json")
                 .body(body.to_string());
         }
         read(request.send().await.unwrap()).await
+    }
+
+    /// GETs a path and answers before its body is read.
+    pub async fn open(&self, path: &str) -> reqwest::Response {
+        self.request(Method::GET, path).send().await.unwrap()
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let mut request = self.app.http.request(method, format!("{}{path}", self.app.url));
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        request
     }
 }
 

@@ -17,7 +17,9 @@ async fn every_table_has_row_level_security_and_policies() {
                               and p.policyname <> 'service_role_all')";
     assert_eq!(
         world.text(only_service_role).await.as_deref(),
-        Some("executor_ticket_sessions sla_configurations telegram_messages ticket_webhook_queue")
+        Some(
+            "executor_ticket_sessions sla_configurations telegram_messages ticket_webhook_attempts ticket_webhook_queue"
+        )
     );
     let without_service_role = "
         select string_agg(c.relname, ' ')
@@ -62,6 +64,7 @@ async fn authenticated_holds_nothing_on_the_internal_tables_and_rewrites_no_hist
     let world = World::new().await;
     let held = world.text(&privileges("authenticated")).await.unwrap();
     for table in [
+        "ticket_webhook_attempts",
         "ticket_webhook_queue",
         "executor_ticket_sessions",
         "telegram_messages",

@@ -98,6 +98,8 @@ insert into tenant_notifications (id, tenant_id, user_id, type, title, message) 
 
 update ticket_webhook_queue set id = fixture.id('ticket_webhook_queue o')
  where ticket_id = fixture.id('tickets m') and origin = 'creation';
+insert into ticket_webhook_attempts (entry_id, ticket_id, tenant_id, attempt, started_at, duration_ms)
+values (fixture.id('ticket_webhook_queue o'), fixture.id('tickets m'), fixture.id('tenants o'), 1, now(), 20);
 insert into executor_ticket_sessions (id, ticket_id, telegram_chat_id, session_type)
 values (fixture.id('executor_ticket_sessions o'), fixture.id('tickets m'), '1', 'update');
 insert into telegram_messages (id, chat_id, tenant_id)

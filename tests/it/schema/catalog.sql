@@ -31,7 +31,8 @@ with tables as (
    where not exists (select from pg_constraint c where c.conindid = x.indexrelid and c.contype in ('p', 'u', 'x'))
   union all
   select t.relname, 4, g.tgname,
-         regexp_replace(pg_get_triggerdef(g.oid), '^CREATE TRIGGER (\S+) (.*) ON \S+ FOR EACH ROW', '  trigger \1 \2')
+         regexp_replace(pg_get_triggerdef(g.oid),
+                        '^CREATE TRIGGER (\S+) (.*) ON \S+ (?:REFERENCING .* )?FOR EACH (?:ROW|STATEMENT)', '  trigger \1 \2')
     from tables t
     join pg_trigger g on g.tgrelid = t.oid and not g.tgisinternal
   union all

@@ -133,6 +133,16 @@ impl Running {
         self.stderr.lock().unwrap().clone()
     }
 
+    /// Most memory that it has had resident so far, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
+        peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     /// Sends a signal to the program alone, and lets it run on.
     pub fn send(&self, signal: Signal) {
         let process = Pid::from_raw(self.child.id().unwrap().try_into().unwrap());

@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub enum Reply {
     /// A status and a body.
     Status(u16, String),
+    /// A status and headers.
+    Headers(u16, Vec<(&'static str, &'static str)>),
     /// 3xx with a Location.
     Redirect(u16, String),
     /// An answer that comes after this long.
@@ -186,6 +188,13 @@ async fn answer(reply: Option<Reply>) -> Response {
             ().with_status(StatusCode::from_u16(status).unwrap())
                 .with_header("location", location)
                 .into_response()
+        }
+        Some(Reply::Headers(status, headers)) => {
+            let mut response = ().with_status(StatusCode::from_u16(status).unwrap()).into_response();
+            for (name, value) in headers {
+                response.headers_mut().insert(name, value.parse().unwrap());
+            }
+            response
         }
         Some(Reply::Slow(delay)) => {
             tokio::time::sleep(delay).await;

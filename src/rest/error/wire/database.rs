@@ -68,14 +68,22 @@ fn status(error: &DatabaseError) -> u16 {
         (_, "23503" | "23505") => 409,
         // read_only_sql_transaction
         (_, "25006") => 405,
-        // cardinality_violation; pg-safeupdate uses it for what the caller did wrong
-        (_, "21000") if message.ends_with("requires a WHERE clause") => 400,
+        // cardinality_violation; pg-safeupdate uses it for what the caller did wrong, and so is a key that one upsert has
+        // twice (500 in PostgREST)
+        (_, "21000")
+            if message.ends_with("requires a WHERE clause")
+                || message.starts_with("ON CONFLICT DO UPDATE command") =>
+        {
+            400
+        }
+        // object_not_in_prerequisite_state: a view that cannot be written to (500 in PostgREST)
+        (_, "55000") if message.starts_with("cannot ") && message.contains(" view ") => 405,
         // invalid_parameter_value, also of `set role`: the token names a role that is not there
         (_, "22023") if message.starts_with("role") && message.ends_with("does not exist") => 401,
         // cardinality_violation of the database's own making, configuration_limit_exceeded, a policy's recursion
         (_, "21000" | "53400" | "42P17") => 500,
-        // raise_exception
-        (_, "P0001") => 400,
+        // raise_exception; too_many_columns, of a select list that the request wrote (500 in PostgREST)
+        (_, "P0001" | "54011") => 400,
         // undefined_function: a type that XML cannot be made of, or a function that is not there
         (_, "42883") if message.starts_with("function xmlagg(") => 406,
         // undefined_function, undefined_table

@@ -56,6 +56,12 @@ fn an_sqlstate_decides_the_status() {
 fn some_messages_decide_the_status() {
     for (code, message, status) in [
         ("21000", "UPDATE requires a WHERE clause", 400),
+        (
+            "21000",
+            "ON CONFLICT DO UPDATE command cannot affect row a second time",
+            400,
+        ),
+        ("55000", "cannot insert into view \"v\"", 405),
         ("22023", "role \"x\" does not exist", 401),
         ("42883", "function xmlagg(integer) does not exist", 406),
     ] {
