@@ -164,7 +164,11 @@ async fn commit(lease: &mut Lease, claim: &Claim, kept: Option<&Kept>) -> Result
         values: &values,
         wanted: false,
     };
-    settle(lease, &[Step::command("reset role"), note, Step::command("commit")]).await
+    settle(
+        lease,
+        &[Step::command("reset role"), note, Step::command("commit")],
+    )
+    .await
 }
 
 /// The text of a `text[]`.

@@ -105,7 +105,9 @@ pub(super) fn judge(
     };
     match unchecked {
         // A call's constraints are checked before its rows are counted, a write's after.
-        Some(refusal) if transaction.answer == Answer::Call || verdict.is_ok() => Err(Objection::Database(refusal)),
+        Some(refusal) if transaction.answer == Answer::Call || verdict.is_ok() => {
+            Err(Objection::Database(refusal))
+        }
         _ => Ok(verdict?),
     }
 }
