@@ -54,7 +54,9 @@ pub async fn handle(state: &RestState, mount: &str, request: Request) -> Respons
     let mut response = if let Some(response) = cors.preflight(request.method(), request.headers()) {
         response
     } else {
-        let answer = AssertUnwindSafe(respond(state, &current, mount, request)).catch_unwind();
+        // Boxed, since it is large and the layers around it hand it on by value.
+        let answer = Box::pin(respond(state, &current, mount, request));
+        let answer = AssertUnwindSafe(answer).catch_unwind();
         let mut response = match answer.await {
             Ok(Ok(answer)) => wire::answer(answer, version),
             Ok(Err(refusal)) => wire::refusal(&refusal, settings),
@@ -75,7 +77,7 @@ async fn respond(
     mut http: Request,
 ) -> Result<Answer, Refusal> {
     let settings = &*current.settings;
-    let mut timing = Timing::start();
+    let mut timing = Timing::start(settings.server_timing);
     let asked = state.identify(current, http.headers(), http.uri().query());
     timing.end(Stage::Jwt);
     let cache = state
@@ -116,7 +118,7 @@ async fn respond(
                     let kept = idempotency::keep(&answer);
                     Ok((answer, kept))
                 };
-                let once = execute::run_once(&state.pool, transaction, claim, build).await?;
+                let once = Box::pin(execute::run_once(&state.pool, transaction, claim, build)).await?;
                 timing.end(Stage::Transaction);
                 match once {
                     Once::Ran(answer) => answer,
@@ -124,7 +126,7 @@ async fn respond(
                 }
             }
         },
-        None => describe(state, &plan, &request, &cache, settings, &identity).await?,
+        None => Box::pin(describe(state, &plan, &request, &cache, settings, &identity)).await?,
     };
     timing.end(Stage::Response);
     if settings.server_timing {

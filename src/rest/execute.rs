@@ -284,7 +284,7 @@ async fn conclude(
     if transaction.end() != End::Open {
         return match (outcome, &transaction.large) {
             (Outcome::Rows(probe), Some(large)) if probe.page > STREAM_THRESHOLD => {
-                stream(lease, transaction, large, probe).await
+                Box::pin(stream(lease, transaction, large, probe)).await
             }
             (outcome, _) => {
                 lease.done();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool::Runtime;
-use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult, Status, TimeoutType};
+use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult, Status, TimeoutType, Timeouts};
 use rustls::ClientConfig;
 use tokio::runtime::Handle;
 use tokio_postgres::Config;
@@ -44,6 +44,8 @@ pub struct Pool {
     keeping: Arc<Keeping>,
     place: Arc<str>,
     wait_timeout: Duration,
+    /// Takes what is free, for which no timer is needed.
+    impatient: Timeouts,
 }
 
 impl Pool {
@@ -60,11 +62,17 @@ impl Pool {
             names: settings.statements == Statements::Prepared,
             keeping: Arc::clone(&keeping),
         };
+        let connections = build(opener, settings);
+        let impatient = Timeouts {
+            wait: Some(Duration::ZERO),
+            ..connections.timeouts()
+        };
         Ok(Self {
-            connections: build(opener, settings),
+            connections,
             keeping,
             place: target.to_string().into(),
             wait_timeout: settings.wait_timeout,
+            impatient,
         })
     }
 
@@ -72,7 +80,11 @@ impl Pool {
     pub async fn get(&self) -> Result<Lease, LeaseError> {
         use managed::PoolError as Refusal;
         let place = || self.place.to_string();
-        match self.connections.get().await {
+        let taken = match self.connections.timeout_get(&self.impatient).await {
+            Err(Refusal::Timeout(TimeoutType::Wait)) => Box::pin(self.connections.get()).await,
+            taken => taken,
+        };
+        match taken {
             Ok(object) => Ok(Lease { object: Some(object) }),
             Err(Refusal::Timeout(TimeoutType::Wait)) => Err(LeaseError::Timeout {
                 waited: self.wait_timeout,
