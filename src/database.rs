@@ -213,3 +213,19 @@ fn kept_secret(data_dir: &Path) -> Result<Secret, DatabaseError> {
         .map(|secret| Secret::new(secret.trim()))
         .map_err(failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Env, Flags};
+
+    #[test]
+    fn both_pools_together_have_the_connections_of_the_setting() {
+        for (size, rest, others) in [("2", 1, 1), ("5", 3, 2), ("20", 10, 10)] {
+            let env = Env::from_pairs(&[("DROPWIRE_DB_POOL_SIZE", size)]);
+            let settings = Settings::load(&Flags::default(), &env).unwrap();
+            let (of_rest, of_others) = pool_settings(&settings.database);
+            assert_eq!((of_rest.max_size, of_others.max_size), (rest, others));
+        }
+    }
+}

@@ -60,11 +60,17 @@ impl Canceller {
 /// Ends a connection: says that nothing more will come, and cancels what runs until the server has hung up. What was
 /// open is rolled back with the session.
 pub(super) async fn end(mut wire: Wire) {
-    wire.socket.shutdown().await.ok();
+    wire.transport.socket.shutdown().await.ok();
     let canceller = wire.canceller.clone();
     let hangs_up = async {
-        let mut rest = BytesMut::with_capacity(super::READ);
-        while wire.socket.read_buf(&mut rest).await.is_ok_and(|count| count > 0) {
+        let mut rest = BytesMut::with_capacity(8 * 1024);
+        while wire
+            .transport
+            .socket
+            .read_buf(&mut rest)
+            .await
+            .is_ok_and(|count| count > 0)
+        {
             rest.clear();
         }
     };

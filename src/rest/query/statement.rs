@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::schema_cache::QualifiedName;
-use crate::schema_cache::name::write_ident;
+use crate::schema_cache::name::{write_ident, write_literal};
 
 /// SQL with its parameters.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +37,12 @@ impl Statement {
     /// Appends a quoted identifier.
     pub fn ident(&mut self, ident: &str) -> &mut Self {
         write_ident(&mut self.sql, ident);
+        self
+    }
+
+    /// Appends a name as a string constant.
+    pub fn literal(&mut self, name: &str) -> &mut Self {
+        write_literal(&mut self.sql, name);
         self
     }
 
