@@ -98,7 +98,10 @@ pub fn routes(state: &AppState, rest: &Arc<RestState>, inbox: Option<Inbox>) -> 
     if let Some(inbox) = inbox {
         routes = routes.at(dev::INBOX_PATH, dev::inbox_endpoint(inbox));
     }
-    let routes = routes.data(state.clone()).data(Arc::clone(rest));
+    let routes = routes
+        .data(state.clone())
+        .data(state.pool.clone())
+        .data(Arc::clone(rest));
     // /rest/v1 in front of the table: below it, paths are read undecoded.
     trace(RestMount {
         rest: Arc::clone(rest),
