@@ -15,6 +15,7 @@ mod events;
 mod sink;
 mod verdict;
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,7 @@ use uuid::Uuid;
 use self::events::{Dice, Event, Happened};
 use self::sink::ChaosSink;
 use crate::support::cluster::{TestDatabase, start_server};
+use crate::support::program::TempDir;
 
 /// Kills of the form that runs with the other tests.
 const SHORT: usize = 12;
@@ -53,15 +55,20 @@ struct Dispatcher {
 struct Crew {
     database: TestDatabase,
     dice: Dice,
+    /// What each of them says, in a file by its number.
+    logs: TempDir,
     hired: usize,
     at_work: Vec<Dispatcher>,
 }
 
 impl Crew {
     fn new(database: &TestDatabase, dice: Dice) -> Self {
+        let logs = TempDir::new();
+        std::fs::create_dir_all(logs.path()).unwrap();
         Self {
             database: database.clone(),
             dice,
+            logs,
             hired: 0,
             at_work: Vec::new(),
         }
@@ -73,7 +80,8 @@ impl Crew {
             .retain_mut(|dispatcher| dispatcher.child.try_wait().unwrap().is_none());
         while self.at_work.len() < DISPATCHERS {
             self.hired += 1;
-            let child = dispatcher(&self.database, self.hired, &mut self.dice);
+            let log = self.logs.path().join(self.hired.to_string());
+            let child = dispatcher(&self.database, self.hired, &mut self.dice, &log);
             self.at_work.push(Dispatcher {
                 number: self.hired,
                 child,
@@ -83,7 +91,7 @@ impl Crew {
 }
 
 /// One dispatcher: now `serve`, now `dispatch` with a budget, as a cron job would call it.
-fn dispatcher(database: &TestDatabase, number: usize, dice: &mut Dice) -> Child {
+fn dispatcher(database: &TestDatabase, number: usize, dice: &mut Dice, log: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dropwire"));
     command
         .arg(if dice.one_in(4) { "dispatch" } else { "serve" })
@@ -95,7 +103,7 @@ fn dispatcher(database: &TestDatabase, number: usize, dice: &mut Dice) -> Child 
         .env("SUPABASE_JWT_SECRET", dev::JWT_SECRET)
         .env("DROPWIRE_LISTEN", "127.0.0.1:0")
         .env("DROPWIRE_WEBHOOK_ALLOW_PRIVATE", "true")
-        .env("DROPWIRE_LOG", "off")
+        .env("DROPWIRE_LOG", "warn")
         .env("DROPWIRE_DB_POOL_SIZE", "4")
         .env("DROPWIRE_DISPATCH_POLL_MS", "200")
         .env("DROPWIRE_WEBHOOK_LEASE_MARGIN_MS", "3000")
@@ -107,8 +115,10 @@ fn dispatcher(database: &TestDatabase, number: usize, dice: &mut Dice) -> Child 
             "TICKET_ACTIVITY_WEBHOOK_TIMEOUT_MS",
             TIMEOUT.as_millis().to_string(),
         )
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stdout(Stdio::from(std::fs::File::create(log).unwrap()))
+        .stderr(Stdio::from(
+            std::fs::File::options().append(true).open(log).unwrap(),
+        ))
         .kill_on_drop(true);
     command.spawn().unwrap()
 }
@@ -259,12 +269,17 @@ async fn whatever_breaks_every_change_arrives_in_order_and_twice_only_around_a_k
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    drop(crew);
+    drop(std::mem::take(&mut crew.at_work));
 
     let db = database.target().connect().await.unwrap();
     let summary = verdict::check(&db, &sink.requests(), &events)
         .await
-        .unwrap_or_else(|wrong| panic!("CHAOS_SEED={seed}: {wrong}"));
+        .unwrap_or_else(|wrong| {
+            let log = wrong
+                .dispatcher
+                .map(|name| std::fs::read_to_string(crew.logs.path().join(name)));
+            panic!("CHAOS_SEED={seed}: {}; its log: {log:?}", wrong.what)
+        });
     println!("chaos: {summary}");
     server.stop().await;
 }

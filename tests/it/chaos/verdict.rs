@@ -17,8 +17,25 @@ struct Claim {
     recorded: Option<(String, Option<String>)>,
 }
 
+/// A promise that was not kept.
+#[derive(Debug)]
+pub struct Wrong {
+    pub what: String,
+    /// Whose doing it was, where that is known.
+    pub dispatcher: Option<String>,
+}
+
+impl From<String> for Wrong {
+    fn from(what: String) -> Self {
+        Self {
+            what,
+            dispatcher: None,
+        }
+    }
+}
+
 /// Checks all that was promised; answers a line of figures, or what is wrong.
-pub async fn check(db: &Client, requests: &[Request], events: &[Happened]) -> Result<String, String> {
+pub async fn check(db: &Client, requests: &[Request], events: &[Happened]) -> Result<String, Wrong> {
     let sql = "select id::text, ticket_id::text from ticket_webhook_queue order by seq";
     let rows = db.query(sql, &[]).await.unwrap();
     let mut by_ticket: HashMap<String, Vec<String>> = HashMap::new();
@@ -29,7 +46,7 @@ pub async fn check(db: &Client, requests: &[Request], events: &[Happened]) -> Re
                        where not exists (select from ticket_webhook_queue q where q.activity_id = a.id)";
     let unqueued: i64 = db.query_one(activities, &[]).await.unwrap().get(0);
     if unqueued > 0 {
-        return Err(format!("{unqueued} changes were never queued"));
+        return Err(format!("{unqueued} changes were never queued").into());
     }
     let claims = claims(db).await;
     let mut repeated = 0;
@@ -75,7 +92,7 @@ fn check_ticket(
     came: &[&Request],
     claims: &HashMap<String, Vec<Claim>>,
     events: &[Happened],
-) -> Result<usize, String> {
+) -> Result<usize, Wrong> {
     let places: HashMap<&str, usize> = entries
         .iter()
         .enumerate()
@@ -86,19 +103,21 @@ fn check_ticket(
     for (nth, request) in came.iter().enumerate() {
         let id = request.webhook_id.as_str();
         let Some(&place) = places.get(id) else {
-            return Err(format!("{id} of ticket {ticket} is not in the queue"));
+            return Err(format!("{id} of ticket {ticket} is not in the queue").into());
         };
         // Sent only once the one before is accepted, and not merely tried.
         if let Some(before) = place.checked_sub(1).filter(|before| !told.contains(before)) {
-            return Err(format!(
-                "entry {place} of ticket {ticket} came before entry {before} was accepted"
-            ));
+            return Err(
+                format!("entry {place} of ticket {ticket} came before entry {before} was accepted").into(),
+            );
         }
         if told.contains(&place) {
             repeated += 1;
             for earlier in came[..nth].iter().filter(|r| r.webhook_id == id && r.told) {
-                excuse(earlier.came, request.came, &claims[id], events)
-                    .map_err(|wrong| format!("entry {id} of ticket {ticket} came again: {wrong}"))?;
+                excuse(earlier.came, request.came, &claims[id], events).map_err(|wrong| Wrong {
+                    what: format!("entry {id} of ticket {ticket} came again: {}", wrong.what),
+                    ..wrong
+                })?;
             }
         }
         if request.told {
@@ -110,7 +129,8 @@ fn check_ticket(
             "{} of {} entries of ticket {ticket} were accepted",
             told.len(),
             entries.len()
-        ));
+        )
+        .into());
     }
     Ok(repeated)
 }
@@ -125,9 +145,9 @@ fn excuse(
     again: DateTime<Utc>,
     claims: &[Claim],
     events: &[Happened],
-) -> Result<(), String> {
+) -> Result<(), Wrong> {
     let Some(nth) = claims.iter().rposition(|claim| claim.at <= first) else {
-        return Err("it was sent without a claim".to_owned());
+        return Err("it was sent without a claim".to_owned().into());
     };
     let claim = &claims[nth];
     let until = claims.get(nth + 1).map_or(again, |next| next.at);
@@ -135,7 +155,7 @@ fn excuse(
         Some((status, Some(error))) if status == "failed" && error.contains("did not answer within") => {
             return Ok(());
         }
-        Some((status, error)) => return Err(format!("it was recorded as {status} ({error:?})")),
+        Some((status, error)) => return Err(format!("it was recorded as {status} ({error:?})").into()),
         None => {}
     }
     let meanwhile: Vec<&Happened> = events
@@ -150,11 +170,14 @@ fn excuse(
     if meanwhile.iter().any(|(event, _)| explains(event)) {
         return Ok(());
     }
-    Err(format!(
-        "dispatcher {} claimed it at {}, it came at {first}, nothing was recorded, the next claim was at {until}, and \
-         meanwhile there was only {meanwhile:?}",
-        claim.dispatcher, claim.at
-    ))
+    Err(Wrong {
+        what: format!(
+            "dispatcher {} claimed it at {}, it came at {first}, nothing was recorded, the next claim was at {until}, \
+             and meanwhile there was only {meanwhile:?}",
+            claim.dispatcher, claim.at
+        ),
+        dispatcher: Some(claim.dispatcher.clone()),
+    })
 }
 
 #[cfg(test)]
