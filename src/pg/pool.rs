@@ -86,6 +86,16 @@ impl PoolError {
             Self::Query(error) => is_unavailable(error),
         }
     }
+
+    /// Tells whether the same call may succeed at once: it was ended because others were in its way. SQLSTATE class 40
+    /// (deadlock, serialization), 55P03 (lock timeout) or 57014 (cancelled, by statement_timeout for one).
+    pub fn is_conflict(&self) -> bool {
+        let Self::Query(error) = self else {
+            return false;
+        };
+        let code = error.code().map_or("", |state| state.code());
+        code.starts_with("40") || matches!(code, "55P03" | "57014")
+    }
 }
 
 /// Tells whether a statement failed for want of a database rather than by its own fault: a lost connection, SQLSTATE

@@ -22,7 +22,9 @@ const RUN_DUE_RULES: &str = include_str!("../../sql/queue/run_due_rules.sql");
 
 /// Most rules of one pass.
 const DUE_RULES_MAX: i32 = 100;
-/// How long an outcome is offered to a database that is away. What stays unrecorded is sent again.
+/// How often a claim is tried that others were in the way of.
+const CLAIM_TRIES: usize = 3;
+/// How long an outcome is offered to a database that is away or busy. What stays unrecorded is sent again.
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);
 const RECORD_PAUSE: Duration = Duration::from_millis(100);
 
@@ -151,17 +153,25 @@ impl Queue {
             (&busy, Type::TEXT),
             (&per_endpoint, Type::INT4),
         ];
-        // Leases begin after this.
-        let send_by = Instant::now() + self.slack;
-        let rows = self.pool.query(CLAIM, &params).await?;
-        let claims = rows.iter().map(|row| Claim::read(row, 0, claim_id, send_by));
-        Ok(claims.collect())
+        let mut tries = 1;
+        loop {
+            // Leases begin after this.
+            let send_by = Instant::now() + self.slack;
+            match self.pool.query(CLAIM, &params).await {
+                Ok(rows) => {
+                    let claims = rows.iter().map(|row| Claim::read(row, 0, claim_id, send_by));
+                    return Ok(claims.collect());
+                }
+                Err(error) if error.is_conflict() && tries < CLAIM_TRIES => tries += 1,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Records how attempts ended, in one transaction; answers in their order.
     ///
-    /// Offered again and again while the database is away: a restart of PostgreSQL is no reason to send a delivered
-    /// webhook once more.
+    /// Offered again and again while the database is away, and when it ended the call because others were in the way:
+    /// neither a restart of PostgreSQL nor somebody's lock is a reason to send a delivered webhook once more.
     pub async fn record(&self, batch: &[Finished]) -> Result<Vec<Recorded>, PoolError> {
         let columns = Columns::of(batch);
         let follow_id = Uuid::new_v4();
@@ -171,11 +181,11 @@ impl Queue {
         let rows = loop {
             send_by = Instant::now() + self.slack;
             match self.pool.query(RECORD, &params).await {
-                Err(error) if error.is_unavailable() && began.elapsed() < RECORD_PATIENCE => {
-                    tracing::debug!(
-                        error = chain(&error),
-                        "the database is away, recording outcomes again"
-                    );
+                Err(error)
+                    if (error.is_unavailable() || error.is_conflict())
+                        && began.elapsed() < RECORD_PATIENCE =>
+                {
+                    tracing::debug!(error = chain(&error), "recording outcomes again");
                     tokio::time::sleep(RECORD_PAUSE).await;
                 }
                 outcome => break outcome?,
