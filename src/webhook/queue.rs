@@ -22,8 +22,6 @@ const RUN_DUE_RULES: &str = include_str!("../../sql/queue/run_due_rules.sql");
 
 /// Most rules of one pass.
 const DUE_RULES_MAX: i32 = 100;
-/// How often a claim is tried that others were in the way of.
-const CLAIM_TRIES: usize = 3;
 /// How long an outcome is offered to a database that is away or busy. What stays unrecorded is sent again.
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);
 const RECORD_PAUSE: Duration = Duration::from_millis(100);
@@ -153,19 +151,11 @@ impl Queue {
             (&busy, Type::TEXT),
             (&per_endpoint, Type::INT4),
         ];
-        let mut tries = 1;
-        loop {
-            // Leases begin after this.
-            let send_by = Instant::now() + self.slack;
-            match self.pool.query(CLAIM, &params).await {
-                Ok(rows) => {
-                    let claims = rows.iter().map(|row| Claim::read(row, 0, claim_id, send_by));
-                    return Ok(claims.collect());
-                }
-                Err(error) if error.is_conflict() && tries < CLAIM_TRIES => tries += 1,
-                Err(error) => return Err(error),
-            }
-        }
+        // Leases begin after this.
+        let send_by = Instant::now() + self.slack;
+        let rows = self.pool.query(CLAIM, &params).await?;
+        let claims = rows.iter().map(|row| Claim::read(row, 0, claim_id, send_by));
+        Ok(claims.collect())
     }
 
     /// Records how attempts ended, in one transaction; answers in their order.
