@@ -31,6 +31,7 @@ use poem_openapi::registry::{
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object, OpenApiService, Tags};
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
 use crate::app::AppState;
 use crate::auth::AuthContext;
@@ -293,6 +294,19 @@ fn documented<T: Type>(
         }],
         headers: vec![],
     }
+}
+
+/// Runs a function's work on a task of its own, so that a caller who hangs up does not cut it short.
+async fn to_the_end<T, E>(
+    work: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, FunctionError>
+where
+    T: Send + 'static,
+    E: Into<FunctionError> + Send + 'static,
+{
+    let done = tokio::spawn(work.in_current_span()).await;
+    done.map_err(|_panicked| FunctionError::Internal)?
+        .map_err(Into::into)
 }
 
 /// A successful answer of a function: 200 with a JSON body.

@@ -12,17 +12,16 @@ use poem_openapi::types::{Example, ParseFromJSON as _};
 use poem_openapi::{Object, OpenApi};
 use postgres_types::Type;
 use serde_json::Value;
-use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::body::JsonBody;
 use super::error::{Dialect, FunctionError};
 use super::idempotency::{IdempotencyKey, Replayable};
 use super::telegram_webhook::Priority;
-use super::{Caller, Failure, Failures, Tag};
+use super::{Caller, Failure, Failures, Tag, to_the_end};
 use crate::app::AppState;
 use crate::idempotency::Claim;
-use crate::pg::pool::{Param, Pool, PoolError};
+use crate::pg::pool::{Param, Pool};
 pub use refusal::Refusal;
 use request::NewTicket;
 
@@ -248,10 +247,7 @@ impl Api {
         let ticket = request::parse(&body)?;
         let claim = key.map(|key| key.claim(&body));
         let pool = state.pool.clone();
-        // On a task of its own, so that a caller who hangs up does not cut the write short.
-        let run = async move { create(&pool, ticket, claim).await };
-        let written = tokio::spawn(run.in_current_span()).await;
-        let created = written.map_err(|_panicked| FunctionError::Internal)??;
+        let created = to_the_end(async move { create(&pool, ticket, claim).await }).await?;
         state.dispatcher.wake(None);
         Ok(created)
     }
@@ -280,7 +276,9 @@ async fn create(
             (&None::<&[u8]> as _, Type::BYTEA),
         ]),
     }
-    let row = pool.query_one(CREATE, &params).await.map_err(refused)?;
+    let refused = |message| Refusal::NotStored(message).into();
+    let row = pool.query_one(CREATE, &params).await;
+    let row = row.map_err(|error| FunctionError::not_stored(error, refused))?;
     match row.get::<_, &str>("outcome") {
         outcome @ ("created" | "replayed") => {
             let stored: Value = row.get("ticket");
@@ -300,16 +298,4 @@ async fn create(
         }
         .into()),
     }
-}
-
-/// Passes on what the database says to a row that it does not take, in the RPC's words.
-fn refused(error: PoolError) -> FunctionError {
-    if let PoolError::Query(cause) = &error
-        && !error.is_unavailable()
-        && let Some(refusal) = cause.as_db_error()
-    {
-        tracing::error!(%refusal, "storing a ticket failed");
-        return Refusal::NotStored(refusal.message().to_owned()).into();
-    }
-    error.into()
 }

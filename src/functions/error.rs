@@ -163,6 +163,20 @@ impl FunctionError {
     }
 }
 
+impl FunctionError {
+    /// Passes on, as `refusal`, what the database says to a row that it does not take; other errors are ours.
+    pub(super) fn not_stored(error: PoolError, refusal: impl FnOnce(String) -> Self) -> Self {
+        if let PoolError::Query(cause) = &error
+            && !error.is_unavailable()
+            && let Some(said) = cause.as_db_error()
+        {
+            tracing::error!(error = %said, "storing a ticket failed");
+            return refusal(said.message().to_owned());
+        }
+        error.into()
+    }
+}
+
 impl From<PoolError> for FunctionError {
     fn from(error: PoolError) -> Self {
         if error.is_unavailable() {

@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 
 use super::body::JsonBody;
 use super::error::{Dialect, FunctionError};
-use super::{Failure, Failures, Success, Tag, Unauthorized};
+use super::{Failure, Failures, Success, Tag, Unauthorized, to_the_end};
 use crate::app::AppState;
 use crate::bot::Update;
 use secret::TelegramSecret;
@@ -178,15 +178,11 @@ impl Api {
     ) -> Result<Success<UpdateTaken>, Failure<Self>> {
         let bot = state.bot.clone().ok_or(FunctionError::BotTokenMissing)?;
         let update = Update::parse(&body.bytes()?).map_err(|_no_update| FunctionError::InvalidUpdate)?;
-        // On tasks of their own, so that neither is cut short when Telegram hangs up.
         let taking = {
             let bot = bot.clone();
             async move { bot.take(update).await }
         };
-        let taken = tokio::spawn(taking.in_current_span()).await;
-        let reaction = taken
-            .map_err(|_panicked| FunctionError::Internal)?
-            .map_err(FunctionError::from)?;
+        let reaction = to_the_end(taking).await?;
         state.dispatcher.wake(None);
         let reacting = tokio::spawn(async move { bot.react(reaction).await }.in_current_span());
         // A long list, or a Telegram that is slow: the update itself is done.

@@ -14,10 +14,10 @@ use uuid::Uuid;
 use super::body::JsonBody;
 use super::error::{Dialect, FunctionError};
 use super::idempotency::{IdempotencyKey, Replayable};
-use super::{Caller, Failure, Failures, Tag};
+use super::{Caller, Failure, Failures, Tag, to_the_end};
 use crate::app::AppState;
 use crate::idempotency::Claim;
-use crate::pg::pool::{Param, Pool, PoolError};
+use crate::pg::pool::{Param, Pool};
 use request::NewTicket;
 
 /// The function's name in its path.
@@ -206,9 +206,7 @@ impl Api {
         let ticket = request::parse(&body)?;
         let claim = key.map(|key| key.claim(&body));
         let pool = state.pool.clone();
-        // On a task of its own, so that a caller who hangs up does not cut the write short.
-        let written = tokio::spawn(async move { create(&pool, ticket, claim).await }).await;
-        let created = written.map_err(|_panicked| FunctionError::Internal)??;
+        let created = to_the_end(async move { create(&pool, ticket, claim).await }).await?;
         state.dispatcher.wake(None);
         Ok(created)
     }
@@ -239,7 +237,7 @@ async fn create(
     } else {
         pool.query_one(CREATE, &params).await
     };
-    let row = row.map_err(refused)?;
+    let row = row.map_err(|error| FunctionError::not_stored(error, FunctionError::Refused))?;
     match row.get::<_, &str>("outcome") {
         outcome @ ("created" | "replayed") => Ok(Replayable {
             answer: TicketCreated {
@@ -257,16 +255,4 @@ async fn create(
             tenant_id: ticket.tenant_text,
         }),
     }
-}
-
-/// Passes on what the database says to a row that it does not take, as the original does.
-fn refused(error: PoolError) -> FunctionError {
-    if let PoolError::Query(cause) = &error
-        && !error.is_unavailable()
-        && let Some(refusal) = cause.as_db_error()
-    {
-        tracing::error!(%refusal, "storing a ticket failed");
-        return FunctionError::Refused(refusal.message().to_owned());
-    }
-    error.into()
 }

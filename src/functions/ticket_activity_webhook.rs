@@ -9,7 +9,7 @@ use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 
 use super::error::{Dialect, FunctionError};
-use super::{Caller, Failure, Failures, Success, Tag};
+use super::{Caller, Failure, Failures, Success, Tag, to_the_end};
 use crate::app::AppState;
 use crate::auth::Role;
 use crate::error::chain;
@@ -119,19 +119,15 @@ impl Api {
 
         let dispatcher = state.dispatcher.clone();
         let (batch, budget) = (state.settings.webhook.batch, state.settings.webhook.budget);
-        // On a task of its own: a scheduler that hangs up early does not abandon claimed entries.
-        let run = tokio::spawn(async move {
+        let report = to_the_end(async move {
             let report = dispatcher.run(batch, budget).await;
             drop(admission);
-            report
-        });
-        let report = run
-            .await
-            .map_err(|_panicked| FunctionError::Internal)?
-            .map_err(|error| {
+            report.map_err(|error| {
                 tracing::error!(error = chain(&error), "dispatcher run failed");
                 FunctionError::QueueUnreadable
-            })?;
+            })
+        })
+        .await?;
         let message = (report.processed() == 0).then_some("No pending entries");
         Ok(Success(DispatchReport::new(report, message)))
     }

@@ -13,12 +13,11 @@ mod token;
 use poem::web::Data;
 use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object, OpenApi};
-use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::body::JsonBody;
 use super::error::{Dialect, FunctionError};
-use super::{Failure, Failures, Success, Tag, Unauthorized};
+use super::{Failure, Failures, Success, Tag, Unauthorized, to_the_end};
 use crate::app::AppState;
 use crate::onboarding::{CorrelationId, Onboarding, Received, Refusal};
 use request::Callback;
@@ -186,9 +185,8 @@ impl Api {
     ) -> Result<Success<OnboardingReceived>, Failure<Self>> {
         let callback = request::parse(&body.bytes()?)?;
         let onboarding = state.onboarding.clone();
-        let run = async move { take(&onboarding, callback).await };
-        let received = tokio::spawn(run.in_current_span()).await;
-        Ok(Success(received.map_err(|_panicked| FunctionError::Internal)??))
+        let received = to_the_end(async move { take(&onboarding, callback).await }).await?;
+        Ok(Success(received))
     }
 }
 

@@ -11,13 +11,12 @@ use poem::web::Data;
 use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
-use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::body::JsonBody;
 use super::error::{Dialect, FunctionError};
 use super::signed_in::SignedIn;
-use super::{Failure, Failures, Tag, Unauthorized};
+use super::{Failure, Failures, Tag, Unauthorized, to_the_end};
 use crate::app::AppState;
 use crate::onboarding::{Ask, CorrelationId, Refusal, Requested};
 
@@ -213,12 +212,11 @@ impl Api {
             reason: wanted.reason,
         };
         let onboarding = state.onboarding.clone();
-        // On a task of its own, so that a caller who hangs up does not cut it off between Make and the outcome.
+        // Not to be cut off between Make and the outcome.
         let run = async move {
             let requested = onboarding.request(&ask).await?;
             Ok::<_, FunctionError>(Accepted::new(&requested, &ask.correlation_id))
         };
-        let accepted = tokio::spawn(run.in_current_span()).await;
-        Ok(accepted.map_err(|_panicked| FunctionError::Internal)??)
+        Ok(to_the_end(run).await?)
     }
 }

@@ -86,6 +86,24 @@ impl PoolError {
             Self::Query(error) => is_unavailable(error),
         }
     }
+
+    /// Tells whether the same call may succeed at once: others were in its way. A deadlock and the like, 55P03 (lock
+    /// timeout) or 57014 (cancelled, by `statement_timeout` for one).
+    pub fn is_conflict(&self) -> bool {
+        self.is_deadlock() || matches!(self.sqlstate(), "55P03" | "57014")
+    }
+
+    /// SQLSTATE class 40: the transaction was rolled back so that others could go on.
+    fn is_deadlock(&self) -> bool {
+        self.sqlstate().starts_with("40")
+    }
+
+    fn sqlstate(&self) -> &str {
+        match self {
+            Self::Query(error) => error.code().map_or("", |state| state.code()),
+            _ => "",
+        }
+    }
 }
 
 /// Tells whether a statement failed for want of a database rather than by its own fault: a lost connection, SQLSTATE
@@ -110,6 +128,25 @@ pub struct Pool {
     keeping: Arc<Keeping>,
     opener: Opener,
     settings: PoolSettings,
+}
+
+/// How often a statement is run that was ended to resolve a deadlock.
+const TRIES: usize = 3;
+
+/// Runs one statement on any connection, and again where it was rolled back for others' sake: it is a transaction of its
+/// own, so that nothing of the first run is left.
+macro_rules! by_itself {
+    ($pool:ident, |$lease:ident| $run:expr) => {{
+        let mut tries = 1;
+        loop {
+            let $lease = $pool.get().await?;
+            let outcome = $run.await;
+            match $lease.settle(outcome) {
+                Err(error) if error.is_deadlock() && tries < TRIES => tries += 1,
+                settled => break settled,
+            }
+        }
+    }};
 }
 
 impl Pool {
@@ -152,30 +189,22 @@ impl Pool {
 
     /// Runs one statement on any connection, as [`Lease::query`].
     pub async fn query(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<Row>, PoolError> {
-        let lease = self.get().await?;
-        let rows = lease.query(sql, params).await;
-        lease.settle(rows)
+        by_itself!(self, |lease| lease.query(sql, params))
     }
 
     /// Runs one statement on any connection, as [`Lease::query_one`].
     pub async fn query_one(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Row, PoolError> {
-        let lease = self.get().await?;
-        let row = lease.query_one(sql, params).await;
-        lease.settle(row)
+        by_itself!(self, |lease| lease.query_one(sql, params))
     }
 
     /// Runs one statement on any connection, as [`Lease::query_opt`].
     pub async fn query_opt(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Option<Row>, PoolError> {
-        let lease = self.get().await?;
-        let row = lease.query_opt(sql, params).await;
-        lease.settle(row)
+        by_itself!(self, |lease| lease.query_opt(sql, params))
     }
 
     /// Runs one statement on any connection, as [`Lease::execute`].
     pub async fn execute(&self, sql: &'static str, params: &[Param<'_>]) -> Result<u64, PoolError> {
-        let lease = self.get().await?;
-        let count = lease.execute(sql, params).await;
-        lease.settle(count)
+        by_itself!(self, |lease| lease.execute(sql, params))
     }
 
     /// Where this pool's connections go, for one outside of it. `None` behind a transaction pooler, where a connection has
@@ -266,6 +295,7 @@ impl Connect for Opener {
 mod tests {
     use super::*;
     use crate::pg::test_cluster;
+    use postgres_types::Type;
 
     const BACKEND: &str = "select pg_backend_pid()";
 
@@ -315,6 +345,25 @@ mod tests {
             pool.get().await.unwrap().done();
             pool.close_idle(idle, age);
             assert_eq!(pool.status().size, left, "{idle:?} {age:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_ended_in_a_deadlock_runs_again_and_a_fault_of_its_own_does_not() {
+        let pool = pool().await;
+        for (raise, runs) in [("40P01", 2), ("40001", 2), ("P0001", 1)] {
+            pool.execute("drop sequence if exists runs", &[]).await.unwrap();
+            pool.execute("create sequence runs", &[]).await.unwrap();
+            let sql = "do $$ begin
+                         if nextval('runs') < 2 then
+                           raise exception using errcode = current_setting('raised.code');
+                         end if;
+                       end $$";
+            let set = "select set_config('raised.code', $1, false)";
+            pool.query(set, &[(&raise, Type::TEXT)]).await.unwrap();
+            assert_eq!(pool.execute(sql, &[]).await.is_ok(), runs == 2, "{raise}");
+            let row = pool.query_one("select last_value from runs", &[]).await.unwrap();
+            assert_eq!(row.get::<_, i64>(0), runs, "{raise}");
         }
     }
 

@@ -112,8 +112,13 @@ pub(super) struct Followed {
 impl Dispatcher {
     /// A dispatcher over the outbox behind `pool`.
     pub fn new(pool: Pool, egress: Egress, settings: WebhookSettings) -> Self {
-        let lease = settings.timeout + settings.lease_margin;
-        let queue = Queue::new(pool.clone(), lease, settings.breaker, settings.max_backoff);
+        let queue = Queue::new(
+            pool.clone(),
+            settings.timeout,
+            settings.lease_margin,
+            settings.breaker,
+            settings.max_backoff,
+        );
         Self(Arc::new(Inner {
             recorder: Recorder::new(queue.clone()),
             queue,
@@ -272,6 +277,10 @@ impl Dispatcher {
         let tenant_id = first.tenant_id;
         let mut current = Some(first);
         while let Some(claim) = current.take() {
+            if Instant::now() > claim.send_by {
+                self.hand_back(&claim).await;
+                break;
+            }
             let attempt = tokio::select! {
                 // Asked first: an entry claimed while all ends is not sent any more.
                 biased;
@@ -300,6 +309,16 @@ impl Dispatcher {
             self.wake(Some(tenant_id));
         }
         followed
+    }
+
+    /// Gives an entry back unsent: so much time has gone by since its claim (a process that was stopped, a machine that is
+    /// overloaded) that somebody else might send it too before the answer is recorded.
+    async fn hand_back(&self, claim: &Claim) {
+        tracing::warn!(queue.id = %claim.id, "a webhook was claimed too long ago to be sent, handing it back");
+        if let Err(error) = self.0.queue.release(&[(claim.id, claim.token)]).await {
+            tracing::warn!(error = chain(&error), queue.id = %claim.id, "it waits until its lease ends");
+        }
+        self.0.flight.advance(claim, None);
     }
 
     /// Records an attempt; with `follow`, answers the ticket's next entry, claimed.

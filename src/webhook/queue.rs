@@ -22,7 +22,7 @@ const RUN_DUE_RULES: &str = include_str!("../../sql/queue/run_due_rules.sql");
 
 /// Most rules of one pass.
 const DUE_RULES_MAX: i32 = 100;
-/// How long an outcome is offered to a database that is away. What stays unrecorded is sent again.
+/// How long an outcome is offered to a database that is away or busy. What stays unrecorded is sent again.
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);
 const RECORD_PAUSE: Duration = Duration::from_millis(100);
 
@@ -46,11 +46,13 @@ pub(super) struct Claim {
     pub secrets: Vec<String>,
     /// The endpoint has a limit on its rate: what follows has to be claimed, which takes a token.
     pub rated: bool,
+    /// The last moment to send it: an attempt begun later could outlive the lease.
+    pub send_by: Instant,
 }
 
 impl Claim {
     /// Reads the nine columns of `dropwire.webhook_claim` that begin at `first`.
-    fn read(row: &Row, first: usize, token: Uuid) -> Self {
+    fn read(row: &Row, first: usize, token: Uuid, send_by: Instant) -> Self {
         Self {
             id: row.get(first),
             token,
@@ -62,6 +64,7 @@ impl Claim {
             payload: row.get(first + 6),
             secrets: row.get::<_, Option<_>>(first + 7).unwrap_or_default(),
             rated: row.get(first + 8),
+            send_by,
         }
     }
 }
@@ -114,17 +117,20 @@ pub(super) enum Recorded {
 pub(super) struct Queue {
     pool: Pool,
     lease_secs: f64,
+    /// How much of a lease may pass before its entry is sent: half of the margin, the other half is for the record.
+    slack: Duration,
     breaker: i32,
     cap_secs: f64,
 }
 
 impl Queue {
-    /// A queue whose claims last for `lease`, whose endpoints break after `breaker` failures in a row and are then
-    /// probed at least every `cap`.
-    pub fn new(pool: Pool, lease: Duration, breaker: usize, cap: Duration) -> Self {
+    /// A queue for attempts that take up to `timeout`, with claims that last for `margin` longer; whose endpoints break
+    /// after `breaker` failures in a row and are then probed at least every `cap`.
+    pub fn new(pool: Pool, timeout: Duration, margin: Duration, breaker: usize, cap: Duration) -> Self {
         Self {
             pool,
-            lease_secs: lease.as_secs_f64(),
+            lease_secs: (timeout + margin).as_secs_f64(),
+            slack: margin / 2,
             breaker: i32::try_from(breaker).unwrap_or(i32::MAX),
             cap_secs: cap.as_secs_f64(),
         }
@@ -145,26 +151,31 @@ impl Queue {
             (&busy, Type::TEXT),
             (&per_endpoint, Type::INT4),
         ];
+        // Leases begin after this.
+        let send_by = Instant::now() + self.slack;
         let rows = self.pool.query(CLAIM, &params).await?;
-        Ok(rows.iter().map(|row| Claim::read(row, 0, claim_id)).collect())
+        let claims = rows.iter().map(|row| Claim::read(row, 0, claim_id, send_by));
+        Ok(claims.collect())
     }
 
     /// Records how attempts ended, in one transaction; answers in their order.
     ///
-    /// Offered again and again while the database is away: a restart of PostgreSQL is no reason to send a delivered
-    /// webhook once more.
+    /// Offered again and again while the database is away, and when it ended the call because others were in the way:
+    /// neither a restart of PostgreSQL nor somebody's lock is a reason to send a delivered webhook once more.
     pub async fn record(&self, batch: &[Finished]) -> Result<Vec<Recorded>, PoolError> {
         let columns = Columns::of(batch);
         let follow_id = Uuid::new_v4();
         let params = columns.params(&follow_id, self);
         let began = Instant::now();
+        let mut send_by;
         let rows = loop {
+            send_by = Instant::now() + self.slack;
             match self.pool.query(RECORD, &params).await {
-                Err(error) if error.is_unavailable() && began.elapsed() < RECORD_PATIENCE => {
-                    tracing::debug!(
-                        error = chain(&error),
-                        "the database is away, recording outcomes again"
-                    );
+                Err(error)
+                    if (error.is_unavailable() || error.is_conflict())
+                        && began.elapsed() < RECORD_PATIENCE =>
+                {
+                    tracing::debug!(error = chain(&error), "recording outcomes again");
                     tokio::time::sleep(RECORD_PAUSE).await;
                 }
                 outcome => break outcome?,
@@ -174,7 +185,7 @@ impl Queue {
             .iter()
             .map(|row| {
                 let next = row.get::<_, Option<Uuid>>(2);
-                let next = next.map(|_| Box::new(Claim::read(row, 2, follow_id)));
+                let next = next.map(|_| Box::new(Claim::read(row, 2, follow_id, send_by)));
                 let recorded = match row.get(1) {
                     "recorded" => Recorded::Held(next),
                     "waiting" => Recorded::Waiting,

@@ -1,6 +1,7 @@
 //! Everything breaks at random while webhooks are sent: dispatchers and PostgreSQL are killed, connections are cut, clocks
 //! jump, receivers hang, lie and die. Afterwards every committed change has arrived, in its ticket's order, and what
-//! came twice was under way when something was killed.
+//! came twice was in the hands of a dispatcher when that one, or the database, was killed: the database keeps a log of
+//! who claimed what.
 //!
 //! `make chaos` runs the long form. `CHAOS_SEED` replays a run's choices, `CHAOS_KILLS` says how many kills there are.
 
@@ -14,9 +15,11 @@ mod events;
 mod sink;
 mod verdict;
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use dropwire::dev;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -24,9 +27,10 @@ use tokio::process::{Child, Command};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use self::events::{Dice, Event, Events};
+use self::events::{Dice, Event, Happened};
 use self::sink::ChaosSink;
 use crate::support::cluster::{TestDatabase, start_server};
+use crate::support::program::TempDir;
 
 /// Kills of the form that runs with the other tests.
 const SHORT: usize = 12;
@@ -41,20 +45,68 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// A process under the name by which the log knows it.
+struct Dispatcher {
+    number: usize,
+    child: Child,
+}
+
+/// Dispatchers, replaced as they end.
+struct Crew {
+    database: TestDatabase,
+    dice: Dice,
+    /// What each of them says, in a file by its number.
+    logs: TempDir,
+    hired: usize,
+    at_work: Vec<Dispatcher>,
+}
+
+impl Crew {
+    fn new(database: &TestDatabase, dice: Dice) -> Self {
+        let logs = TempDir::new();
+        std::fs::create_dir_all(logs.path()).unwrap();
+        Self {
+            database: database.clone(),
+            dice,
+            logs,
+            hired: 0,
+            at_work: Vec::new(),
+        }
+    }
+
+    /// Replaces those that have ended.
+    fn fill_up(&mut self) {
+        self.at_work
+            .retain_mut(|dispatcher| dispatcher.child.try_wait().unwrap().is_none());
+        while self.at_work.len() < DISPATCHERS {
+            self.hired += 1;
+            let log = self.logs.path().join(self.hired.to_string());
+            let child = dispatcher(&self.database, self.hired, &mut self.dice, &log);
+            self.at_work.push(Dispatcher {
+                number: self.hired,
+                child,
+            });
+        }
+    }
+}
+
 /// One dispatcher: now `serve`, now `dispatch` with a budget, as a cron job would call it.
-fn dispatcher(database: &TestDatabase, dice: &mut Dice) -> Child {
+fn dispatcher(database: &TestDatabase, number: usize, dice: &mut Dice, log: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dropwire"));
     command
         .arg(if dice.one_in(4) { "dispatch" } else { "serve" })
         .env_clear()
-        .env("DATABASE_URL", database.url())
+        .env(
+            "DATABASE_URL",
+            format!("{}&application_name={number}", database.url()),
+        )
         .env("SUPABASE_JWT_SECRET", dev::JWT_SECRET)
         .env("DROPWIRE_LISTEN", "127.0.0.1:0")
         .env("DROPWIRE_WEBHOOK_ALLOW_PRIVATE", "true")
-        .env("DROPWIRE_LOG", "off")
+        .env("DROPWIRE_LOG", "warn")
         .env("DROPWIRE_DB_POOL_SIZE", "8")
         .env("DROPWIRE_DISPATCH_POLL_MS", "200")
-        .env("DROPWIRE_WEBHOOK_LEASE_MARGIN_MS", "1500")
+        .env("DROPWIRE_WEBHOOK_LEASE_MARGIN_MS", "3000")
         .env("DROPWIRE_WEBHOOK_BREAKER_FAILURES", "4")
         .env("TICKET_ACTIVITY_WEBHOOK_BATCH", "50")
         .env("TICKET_ACTIVITY_WEBHOOK_BUDGET_MS", "5000")
@@ -63,8 +115,10 @@ fn dispatcher(database: &TestDatabase, dice: &mut Dice) -> Child {
             "TICKET_ACTIVITY_WEBHOOK_TIMEOUT_MS",
             TIMEOUT.as_millis().to_string(),
         )
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stdout(Stdio::from(std::fs::File::create(log).unwrap()))
+        .stderr(Stdio::from(
+            std::fs::File::options().append(true).open(log).unwrap(),
+        ))
         .kill_on_drop(true);
     command.spawn().unwrap()
 }
@@ -80,6 +134,7 @@ async fn fill(db: &Client, url: &str) -> Vec<Uuid> {
                    returning id";
     let count = i32::try_from(TICKETS).unwrap();
     let rows = db.query(tickets, &[&count]).await.unwrap();
+    db.batch_execute(include_str!("chaos/log.sql")).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()
 }
 
@@ -147,7 +202,7 @@ async fn whatever_breaks_every_change_arrives_in_order_and_twice_only_around_a_k
     let tickets = fill(&db, &sink.url).await;
     drop(db);
 
-    let events = Events::default();
+    let mut events: Vec<Happened> = Vec::new();
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let writers: Vec<_> = (0..2)
         .map(|_| {
@@ -155,44 +210,40 @@ async fn whatever_breaks_every_change_arrives_in_order_and_twice_only_around_a_k
             tokio::spawn(write(database, tickets, dice.split(), stopped.clone()))
         })
         .collect();
-    let mut children: Vec<Child> = (0..DISPATCHERS)
-        .map(|_| dispatcher(&database, &mut dice))
-        .collect();
+    let mut crew = Crew::new(&database, dice.split());
+    crew.fill_up();
     let mut killed = 0;
     while killed < kills {
         tokio::time::sleep(Duration::from_millis(
             u64::try_from(300 + dice.below(2400)).unwrap(),
         ))
         .await;
+        let mut note = |event| events.push((event, Utc::now()));
         match dice.below(20) {
             0..=1 => {
-                events.note(Event::Cut);
+                note(Event::Cut);
                 cut_connections(&database).await;
             }
             2 => {
-                events.note(Event::Jump);
                 let by = [-4.0, -1.0, 1.0, 5.0][dice.below(4)];
+                note(if by > 0.0 { Event::Forward } else { Event::Back });
                 jump(&database, by).await;
             }
             3..=5 => {
                 if let Some(pid) = server.pid() {
-                    events.note(Event::DatabaseKilled);
+                    note(Event::DatabaseKilled);
                     kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).ok();
                     killed += 1;
                 }
             }
             _ => {
-                let victim = &mut children[dice.below(DISPATCHERS)];
-                events.note(Event::DispatcherKilled);
-                victim.kill().await.unwrap();
+                let victim = &mut crew.at_work[dice.below(DISPATCHERS)];
+                note(Event::DispatcherKilled(victim.number));
+                victim.child.kill().await.unwrap();
                 killed += 1;
             }
         }
-        for child in &mut children {
-            if child.try_wait().unwrap().is_some() {
-                *child = dispatcher(&database, &mut dice);
-            }
-        }
+        crew.fill_up();
     }
 
     // Peace: receivers behave, and whatever waits is sent.
@@ -207,11 +258,7 @@ async fn whatever_breaks_every_change_arrives_in_order_and_twice_only_around_a_k
             began.elapsed() < PATIENCE,
             "CHAOS_SEED={seed}: something stays undelivered"
         );
-        for child in &mut children {
-            if child.try_wait().unwrap().is_some() {
-                *child = dispatcher(&database, &mut dice);
-            }
-        }
+        crew.fill_up();
         if let Ok(db) = database.target().connect().await {
             let left = "select count(*) from ticket_webhook_queue where status <> 'delivered'";
             if let Ok(row) = db.query_one(left, &[]).await
@@ -222,12 +269,17 @@ async fn whatever_breaks_every_change_arrives_in_order_and_twice_only_around_a_k
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    drop(children);
+    drop(std::mem::take(&mut crew.at_work));
 
     let db = database.target().connect().await.unwrap();
-    let summary = verdict::check(&db, &sink.requests(), &events.all(), TIMEOUT)
+    let summary = verdict::check(&db, &sink.requests(), &events)
         .await
-        .unwrap_or_else(|wrong| panic!("CHAOS_SEED={seed}: {wrong}"));
+        .unwrap_or_else(|wrong| {
+            let log = wrong
+                .dispatcher
+                .map(|name| std::fs::read_to_string(crew.logs.path().join(name)));
+            panic!("CHAOS_SEED={seed}: {}; its log: {log:?}", wrong.what)
+        });
     println!("chaos: {summary}");
     server.stop().await;
 }

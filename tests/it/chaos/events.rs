@@ -1,30 +1,21 @@
 //! What happens at random, and when.
 
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use chrono::{DateTime, Utc};
 
 /// What the test did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    DispatcherKilled,
+    /// The dispatcher of this number.
+    DispatcherKilled(usize),
     DatabaseKilled,
     Cut,
-    Jump,
+    /// Forward: leases end later. Back: they end sooner than their holders know.
+    Forward,
+    Back,
 }
 
-/// A record of it.
-#[derive(Debug, Clone, Default)]
-pub struct Events(Arc<Mutex<Vec<(Event, Instant)>>>);
-
-impl Events {
-    pub fn note(&self, event: Event) {
-        self.0.lock().unwrap().push((event, Instant::now()));
-    }
-
-    pub fn all(&self) -> Vec<(Event, Instant)> {
-        self.0.lock().unwrap().clone()
-    }
-}
+/// What was done when, by the clock that the database has too.
+pub type Happened = (Event, DateTime<Utc>);
 
 /// Chance that a seed repeats (xorshift64*; fair enough for choosing what to break).
 #[derive(Debug, Clone)]

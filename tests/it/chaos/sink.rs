@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -14,11 +15,9 @@ use super::events::Dice;
 pub struct Request {
     pub webhook_id: String,
     pub ticket: String,
-    pub came: Instant,
-    /// When 2xx or 303 was on its way.
-    pub told: Option<Instant>,
-    /// The same, if it was surely in time for the sender.
-    pub accepted: Option<Instant>,
+    pub came: DateTime<Utc>,
+    /// 2xx or 303 was on its way.
+    pub told: bool,
 }
 
 /// What to do with a request.
@@ -109,7 +108,6 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
         } else {
             mood(&mut state.dice.lock().unwrap())
         };
-        let came = state.requests.lock().unwrap()[place].came;
         let (text, keeps) = match mood {
             Mood::Answer(status, body) => (answer(status, "", body), true),
             Mood::RetryAfter => (answer(503, "retry-after: 1\r\n", ""), true),
@@ -128,16 +126,11 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
                 false,
             ),
         };
-        let accepts = text.starts_with("HTTP/1.1 2") || text.starts_with("HTTP/1.1 303");
-        if accepts {
-            state.requests.lock().unwrap()[place].told = Some(Instant::now());
+        if text.starts_with("HTTP/1.1 2") || text.starts_with("HTTP/1.1 303") {
+            state.requests.lock().unwrap()[place].told = true;
         }
         if stream.get_mut().write_all(text.as_bytes()).await.is_err() {
             return;
-        }
-        // On a busy machine the answer may have come too late for the sender.
-        if accepts && came.elapsed() < state.timeout * 2 / 3 {
-            state.requests.lock().unwrap()[place].accepted = Some(Instant::now());
         }
         if !keeps {
             return;
@@ -178,9 +171,8 @@ async fn receive(stream: &mut BufReader<TcpStream>, state: &State) -> Option<usi
     requests.push(Request {
         webhook_id,
         ticket: body["ticket_id"].as_str()?.to_owned(),
-        came: Instant::now(),
-        told: None,
-        accepted: None,
+        came: Utc::now(),
+        told: false,
     });
     Some(requests.len() - 1)
 }

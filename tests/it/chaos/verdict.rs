@@ -1,29 +1,42 @@
 //! Whether what came is what had to come.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use tokio_postgres::Client;
 
-use super::events::Event;
+use super::events::{Event, Happened};
 use super::sink::Request;
 
-/// How long after an answer its record may be under way: when a dispatcher is killed within, the entry may come again.
-const RECORDING: Duration = Duration::from_secs(2);
-/// How long before a request comes its entry may have been claimed, on a busy machine: what is killed in between leaves
-/// its record no less open.
-const SENDING: Duration = Duration::from_secs(1);
-/// The same for a database that is killed: outcomes are offered to it for five seconds.
-const OFFERING: Duration = Duration::from_secs(8);
+/// A claim as `log.sql` has it.
+#[derive(Debug, Clone)]
+struct Claim {
+    dispatcher: String,
+    at: DateTime<Utc>,
+    /// What was recorded of it, and the error; `None` when nothing was.
+    recorded: Option<(String, Option<String>)>,
+}
+
+/// A promise that was not kept.
+#[derive(Debug)]
+pub struct Wrong {
+    pub what: String,
+    /// Whose doing it was, where that is known.
+    pub dispatcher: Option<String>,
+}
+
+impl From<String> for Wrong {
+    fn from(what: String) -> Self {
+        Self {
+            what,
+            dispatcher: None,
+        }
+    }
+}
 
 /// Checks all that was promised; answers a line of figures, or what is wrong.
-pub async fn check(
-    db: &Client,
-    requests: &[Request],
-    events: &[(Event, Instant)],
-    timeout: Duration,
-) -> Result<String, String> {
-    let sql = "select id::text, ticket_id::text, seq from ticket_webhook_queue order by seq";
+pub async fn check(db: &Client, requests: &[Request], events: &[Happened]) -> Result<String, Wrong> {
+    let sql = "select id::text, ticket_id::text from ticket_webhook_queue order by seq";
     let rows = db.query(sql, &[]).await.unwrap();
     let mut by_ticket: HashMap<String, Vec<String>> = HashMap::new();
     for row in &rows {
@@ -33,37 +46,43 @@ pub async fn check(
                        where not exists (select from ticket_webhook_queue q where q.activity_id = a.id)";
     let unqueued: i64 = db.query_one(activities, &[]).await.unwrap().get(0);
     if unqueued > 0 {
-        return Err(format!("{unqueued} changes were never queued"));
+        return Err(format!("{unqueued} changes were never queued").into());
     }
-    let heads: i64 = db
-        .query_one("select count(*) from dropwire.webhook_heads", &[])
-        .await
-        .unwrap()
-        .get(0);
-    if heads > 0 {
-        // One that a writer held on to goes with the next look.
-        tracing::debug!(heads, "heads are left");
-    }
-
+    let claims = claims(db).await;
     let mut repeated = 0;
     for (ticket, entries) in &by_ticket {
         let came: Vec<&Request> = requests
             .iter()
             .filter(|request| &request.ticket == ticket)
             .collect();
-        repeated += check_ticket(ticket, entries, &came, events, timeout)?;
+        repeated += check_ticket(ticket, entries, &came, &claims, events)?;
     }
-    let count = |wanted| events.iter().filter(|(event, _)| *event == wanted).count();
+    let count = |wanted: fn(&Event) -> bool| events.iter().filter(|(event, _)| wanted(event)).count();
     Ok(format!(
         "{} entries of {} tickets in {} requests; {} dispatchers and {} databases killed, {} cuts, {} jumps; {repeated} came again",
         rows.len(),
         by_ticket.len(),
         requests.len(),
-        count(Event::DispatcherKilled),
-        count(Event::DatabaseKilled),
-        count(Event::Cut),
-        count(Event::Jump),
+        count(|event| matches!(event, Event::DispatcherKilled(_))),
+        count(|event| matches!(event, Event::DatabaseKilled)),
+        count(|event| matches!(event, Event::Cut)),
+        count(|event| matches!(event, Event::Forward | Event::Back)),
     ))
+}
+
+/// The claims of each entry, in their order.
+async fn claims(db: &Client) -> HashMap<String, Vec<Claim>> {
+    let sql =
+        "select entry_id::text, dispatcher, claimed_at, status, error from chaos_claims order by claimed_at";
+    let mut claims: HashMap<String, Vec<Claim>> = HashMap::new();
+    for row in db.query(sql, &[]).await.unwrap() {
+        claims.entry(row.get(0)).or_default().push(Claim {
+            dispatcher: row.get(1),
+            at: row.get(2),
+            recorded: row.get::<_, Option<_>>(3).map(|status| (status, row.get(4))),
+        });
+    }
+    claims
 }
 
 /// One ticket: each entry accepted, none before its predecessor; answers how often one came again after it was accepted.
@@ -71,100 +90,139 @@ fn check_ticket(
     ticket: &str,
     entries: &[String],
     came: &[&Request],
-    events: &[(Event, Instant)],
-    timeout: Duration,
-) -> Result<usize, String> {
+    claims: &HashMap<String, Vec<Claim>>,
+    events: &[Happened],
+) -> Result<usize, Wrong> {
     let places: HashMap<&str, usize> = entries
         .iter()
         .enumerate()
         .map(|(at, id)| (id.as_str(), at))
         .collect();
-    let mut answered: HashMap<usize, Instant> = HashMap::new();
     let mut told: HashSet<usize> = HashSet::new();
-    let (mut furthest, mut repeated) = (0, 0);
+    let mut repeated = 0;
     for (nth, request) in came.iter().enumerate() {
-        let Some(&place) = places.get(request.webhook_id.as_str()) else {
-            return Err(format!(
-                "{} of ticket {ticket} is not in the queue",
-                request.webhook_id
-            ));
+        let id = request.webhook_id.as_str();
+        let Some(&place) = places.get(id) else {
+            return Err(format!("{id} of ticket {ticket} is not in the queue").into());
         };
-        if place > furthest + 1 || place == furthest + 1 && nth == 0 {
-            return Err(format!(
-                "entry {place} of ticket {ticket} came when only {furthest} had come"
-            ));
-        }
         // Sent only once the one before is accepted, and not merely tried.
         if let Some(before) = place.checked_sub(1).filter(|before| !told.contains(before)) {
-            return Err(format!(
-                "entry {place} of ticket {ticket} came before entry {before} was accepted"
-            ));
+            return Err(
+                format!("entry {place} of ticket {ticket} came before entry {before} was accepted").into(),
+            );
         }
-        if place < furthest && !around_a_kill(came, nth, place, &places, events, timeout) {
-            return Err(format!(
-                "entry {place} of ticket {ticket} came after entry {furthest}, with nothing killed"
-            ));
-        }
-        if answered.contains_key(&place) {
+        if told.contains(&place) {
             repeated += 1;
-            if !around_a_kill(came, nth, place, &places, events, timeout) {
-                let times: Vec<_> = came[..=nth]
-                    .iter()
-                    .filter(|earlier| earlier.webhook_id == request.webhook_id)
-                    .map(|earlier| {
-                        (
-                            request.came - earlier.came,
-                            earlier.accepted.map(|at| request.came - at),
-                        )
-                    })
-                    .collect();
-                let near: Vec<_> = events
-                    .iter()
-                    .filter(|(_, at)| *at + Duration::from_secs(20) > request.came && *at < request.came)
-                    .map(|(event, at)| (*event, request.came - *at))
-                    .collect();
-                return Err(format!(
-                    "entry {place} of ticket {ticket} came again, with nothing killed; before that it came and was \
-                     accepted {times:?} ago; {near:?} ago"
-                ));
+            for earlier in came[..nth].iter().filter(|r| r.webhook_id == id && r.told) {
+                excuse(earlier.came, request.came, &claims[id], events).map_err(|wrong| Wrong {
+                    what: format!("entry {id} of ticket {ticket} came again: {}", wrong.what),
+                    ..wrong
+                })?;
             }
         }
-        furthest = furthest.max(place);
-        if request.told.is_some() {
+        if request.told {
             told.insert(place);
         }
-        if let Some(at) = request.accepted {
-            answered.entry(place).or_insert(at);
-        }
     }
-    if furthest + 1 < entries.len() || came.is_empty() {
+    if told.len() < entries.len() {
         return Err(format!(
-            "{} of {} entries of ticket {ticket} came",
-            furthest + 1,
+            "{} of {} entries of ticket {ticket} were accepted",
+            told.len(),
             entries.len()
-        ));
+        )
+        .into());
     }
     Ok(repeated)
 }
 
-/// Whether an earlier request of the same entry was under way, or being recorded, when something was killed.
-fn around_a_kill(
-    came: &[&Request],
-    nth: usize,
-    place: usize,
-    places: &HashMap<&str, usize>,
-    events: &[(Event, Instant)],
-    timeout: Duration,
-) -> bool {
-    let same = |request: &&&Request| places.get(request.webhook_id.as_str()) == Some(&place);
-    came[..nth].iter().filter(same).any(|earlier| {
-        let answered = earlier.accepted.unwrap_or(earlier.came + timeout);
-        events.iter().any(|(event, at)| {
-            let recorded = match event {
-                Event::DatabaseKilled => OFFERING,
-                Event::DispatcherKilled | Event::Cut | Event::Jump => RECORDING,
-            };
-            *at + SENDING >= earlier.came && *at <= answered + recorded
-        })
+/// Why an entry that was accepted when it came at `first` may come once more at `again`; an error when it may not.
+///
+/// It may when the one that sent it was killed before the outcome was written, when the database was killed meanwhile,
+/// or when the clock went back and took the lease with it; and when the sender had given up before the answer came. That
+/// connections are cut, or that something else was killed, is no reason.
+fn excuse(
+    first: DateTime<Utc>,
+    again: DateTime<Utc>,
+    claims: &[Claim],
+    events: &[Happened],
+) -> Result<(), Wrong> {
+    let Some(nth) = claims.iter().rposition(|claim| claim.at <= first) else {
+        return Err("it was sent without a claim".to_owned().into());
+    };
+    let claim = &claims[nth];
+    let until = claims.get(nth + 1).map_or(again, |next| next.at);
+    match &claim.recorded {
+        Some((status, Some(error))) if status == "failed" && error.contains("did not answer within") => {
+            return Ok(());
+        }
+        Some((status, error)) => return Err(format!("it was recorded as {status} ({error:?})").into()),
+        None => {}
+    }
+    let meanwhile: Vec<&Happened> = events
+        .iter()
+        .filter(|(_, at)| (claim.at..=until).contains(at))
+        .collect();
+    let explains = |event: &Event| match event {
+        Event::DatabaseKilled | Event::Back => true,
+        Event::DispatcherKilled(number) => claim.dispatcher == number.to_string(),
+        Event::Cut | Event::Forward => false,
+    };
+    if meanwhile.iter().any(|(event, _)| explains(event)) {
+        return Ok(());
+    }
+    Err(Wrong {
+        what: format!(
+            "dispatcher {} claimed it at {}, it came at {first}, nothing was recorded, the next claim was at {until}, \
+             and meanwhile there was only {meanwhile:?}",
+            claim.dispatcher, claim.at
+        ),
+        dispatcher: Some(claim.dispatcher.clone()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).unwrap()
+    }
+
+    fn claim(dispatcher: &str, second: i64, recorded: Option<(&str, Option<&str>)>) -> Claim {
+        Claim {
+            dispatcher: dispatcher.to_owned(),
+            at: at(second),
+            recorded: recorded.map(|(status, error)| (status.to_owned(), error.map(str::to_owned))),
+        }
+    }
+
+    /// Claimed by 1 at second 10, sent at 11, claimed by 2 at 20, sent at 21.
+    fn judged(recorded: Option<(&str, Option<&str>)>, events: &[Happened]) -> bool {
+        let claims = [claim("1", 10, recorded), claim("2", 20, None)];
+        excuse(at(11), at(21), &claims, events).is_ok()
+    }
+
+    #[test]
+    fn a_repeat_is_excused_by_the_end_of_its_sender_or_of_the_database_and_by_nothing_else() {
+        for (event, excused) in [
+            (Event::DispatcherKilled(1), true),
+            (Event::DispatcherKilled(2), false),
+            (Event::DatabaseKilled, true),
+            (Event::Back, true),
+            (Event::Forward, false),
+            (Event::Cut, false),
+        ] {
+            assert_eq!(judged(None, &[(event, at(12))]), excused, "{event:?}");
+            assert!(!judged(None, &[(event, at(9))]), "{event:?} before the claim");
+            assert!(!judged(None, &[(event, at(22))]), "{event:?} after the next");
+            let delivered = Some(("delivered", None));
+            assert!(!judged(delivered, &[(event, at(12))]), "{event:?}, recorded");
+        }
+        assert!(!judged(None, &[]));
+        assert!(judged(
+            Some(("failed", Some("http://h did not answer within 1500 ms: check"))),
+            &[]
+        ));
+        assert!(!judged(Some(("failed", Some("HTTP 500"))), &[]));
+    }
 }

@@ -101,6 +101,60 @@ async fn a_claim_is_exclusive_until_its_lease_ends() {
 }
 
 #[tokio::test]
+async fn an_entry_whose_claim_came_too_late_is_handed_back_unsent() {
+    let (app, sink) = start(&[("DROPWIRE_WEBHOOK_LEASE_MARGIN_MS", "400")]).await;
+    ticket(&app, 0).await;
+    // The lease begins, and then the database takes its time to say so.
+    let slow = "create function dawdle() returns trigger language plpgsql as $$
+                  begin perform pg_sleep(0.5); return null; end $$;
+                create trigger dawdle after update on ticket_webhook_queue for each row
+                  when (new.status = 'processing') execute function dawdle();";
+    app.db.batch_execute(slow).await.unwrap();
+    assert_eq!(app.drain().await, idle());
+    assert_eq!(sink.received().len(), 0);
+    assert_eq!(states(&app).await, [("pending".to_owned(), 1)]);
+
+    app.db
+        .batch_execute("drop trigger dawdle on ticket_webhook_queue")
+        .await
+        .unwrap();
+    assert_eq!(app.drain().await, ran(1, 0));
+    assert_eq!(sink.received().len(), 1);
+}
+
+#[tokio::test]
+async fn an_outcome_is_recorded_though_a_deadlock_ended_the_first_try() {
+    let (app, sink) = start(&[PATIENT]).await;
+    ticket(&app, 0).await;
+    let other = app.database.target().connect().await.unwrap();
+    // Recording takes the entry first, then the head: somebody who has the head wants the entry.
+    let gate = Gate::default();
+    sink.reply([Reply::HeldStatus(gate.clone(), 500)]);
+    let run = tokio::spawn({
+        let app = Arc::clone(&app);
+        async move { app.drain().await }
+    });
+    sink.wait_for(1).await;
+    other
+        .batch_execute(
+            "set deadlock_timeout = '10 s'; begin;
+             select from dropwire.webhook_heads for update",
+        )
+        .await
+        .unwrap();
+    gate.open();
+    app.wait_for_lock().await;
+    other
+        .batch_execute("update ticket_webhook_queue set updated_at = updated_at; commit")
+        .await
+        .unwrap();
+
+    assert_eq!(run.await.unwrap(), ran(0, 1));
+    assert_eq!(sink.received().len(), 1);
+    assert_eq!(states(&app).await, [("failed".to_owned(), 1)]);
+}
+
+#[tokio::test]
 async fn who_lost_the_lease_changes_nothing() {
     let (app, sink) = start(&[PATIENT]).await;
     ticket(&app, 1).await;

@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::support::TestSql;
-use crate::support::outbox::RECORD;
+use crate::support::outbox::{RECORD, RECORD_ALONE};
 
 /// Numbers the activities in the order in which their transactions commit: a deferred trigger runs at the commit, and
 /// the lock that it takes is given back when everybody sees what was committed.
@@ -163,6 +163,42 @@ async fn entries_follow_commit_order_under_concurrent_writers_and_so_does_the_di
         .value("select count(*)::text from ticket_webhook_queue where status <> 'delivered'")
         .await;
     assert_eq!(left.unwrap(), "0");
+}
+
+#[tokio::test]
+async fn a_lone_claim_is_never_empty_while_committed_entries_are_due() {
+    let sql = TestSql::start().await;
+    let tickets = [sql.ticket(json!({})).await, sql.ticket(json!({})).await];
+    let (client, sender) = (sql.connect().await, sql.connect().await);
+    // Each writer is done before the claim begins, so that there is no lock to give way to.
+    for writer in 0..WRITERS {
+        write(sql.connect().await, writer, tickets).await;
+        while undelivered(&client).await > 0 {
+            let claimed = claim_and_deliver(&sender, 1).await;
+            assert_eq!(claimed, 1, "nothing was claimed after writer {writer}");
+        }
+    }
+}
+
+/// Claims up to `limit` entries and delivers them without following their tickets; answers how many there were.
+async fn claim_and_deliver(client: &Client, limit: i32) -> usize {
+    let claim_id = Uuid::new_v4();
+    let claims = client
+        .query(
+            "select id from dropwire.claim_webhooks($2, interval '1 min', $1)",
+            &[&claim_id, &limit],
+        )
+        .await
+        .unwrap();
+    for claim in &claims {
+        let id: Uuid = claim.get(0);
+        let row = client
+            .query_one(RECORD_ALONE, &[&id, &claim_id, &"delivered"])
+            .await
+            .unwrap();
+        assert_eq!(row.get::<_, &str>(0), "recorded");
+    }
+    claims.len()
 }
 
 #[tokio::test]

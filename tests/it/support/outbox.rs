@@ -10,3 +10,13 @@ pub const RECORD: &str = "
        array[g.id], array[g.claim_id], array[g.result], array['{}'], array['late'], array[3600]::float8[],
        array[null]::float8[], array[1], array[q.ticket_id], array[q.tenant_id], array[500], array['late'], array[1],
        array['late'], array[true], g.follow, interval '1 min', 10, 3600) r";
+
+/// The same without a claim of what follows: no fourth parameter.
+pub const RECORD_ALONE: &str = "
+    select r.outcome
+      from (select $1::uuid as id, $2::uuid as claim_id, $3::text as result) g
+      left join ticket_webhook_queue q on q.id = g.id
+     cross join dropwire.record_webhooks(
+       array[g.id], array[g.claim_id], array[g.result], array['{}'], array['late'], array[3600]::float8[],
+       array[null]::float8[], array[1], array[q.ticket_id], array[q.tenant_id], array[500], array['late'], array[1],
+       array['late'], array[false], gen_random_uuid(), interval '1 min', 10, 3600) r";

@@ -27,6 +27,8 @@ pub enum Reply {
     Slow(Duration),
     /// An answer that comes when the gate opens.
     Held(Gate),
+    /// A status that comes when the gate opens.
+    HeldStatus(Gate, u16),
 }
 
 /// Holds answers back until it is opened.
@@ -199,6 +201,10 @@ async fn answer(reply: Option<Reply>) -> Response {
         Some(Reply::Slow(delay)) => {
             tokio::time::sleep(delay).await;
             "Accepted".into_response()
+        }
+        Some(Reply::HeldStatus(gate, status)) => {
+            gate.opened().await;
+            StatusCode::from_u16(status).unwrap().into_response()
         }
         Some(Reply::Held(gate)) => {
             gate.opened().await;
