@@ -16,8 +16,8 @@ const ARGUMENTS: usize = 100;
 /// `grant set on parameter` to the login role is enough for them.
 ///
 /// A read forbids writes first, so that it needs no BEGIN for that. `num_nulls` takes the values in their order and
-/// answers with one number in place of them all, which nobody wants to have sent back; it takes no more than
-/// [`ARGUMENTS`] of them.
+/// answers with one number in place of them all, which nobody wants to have sent back. More than a hundred of them stand
+/// without it, since it takes no more.
 pub fn session(plan: &Plan, request: &Request, settings: &RestSettings, identity: &Identity) -> Statement {
     let mut out = Statement::default();
     out.push("select ");
