@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool::Runtime;
-use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult, Status, TimeoutType, Timeouts};
+use deadpool::managed::{
+    self, Metrics, Object, QueueMode, RecycleError, RecycleResult, Status, TimeoutType, Timeouts,
+};
 use rustls::ClientConfig;
 use tokio::runtime::Handle;
 use tokio_postgres::Config;
@@ -154,6 +156,8 @@ fn build(opener: Opener, settings: PoolSettings) -> managed::Pool<Opener> {
         .max_size(settings.max_size)
         .wait_timeout(Some(settings.wait_timeout))
         .create_timeout(Some(OPEN_TIMEOUT))
+        // The last one that was used: its statements are prepared, and its backend's caches are warm.
+        .queue_mode(QueueMode::Lifo)
         .runtime(Runtime::Tokio1)
         .build()
         .expect("a pool with a runtime can be built")

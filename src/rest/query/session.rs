@@ -91,23 +91,30 @@ fn search_path(schema: &str, settings: &RestSettings) -> String {
 
 /// A JSON object; of names that come twice, the last counts.
 fn json_object(pairs: &[(String, String)]) -> String {
-    let mut json = String::with_capacity(pairs.iter().map(|(n, v)| n.len() + v.len() + 8).sum::<usize>() + 2);
-    json.push('{');
+    let len: usize = pairs
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 8)
+        .sum();
+    let mut json = Vec::with_capacity(len + 2);
+    json.push(b'{');
     let last = |n: usize, name: &str| pairs[n + 1..].iter().all(|(later, _)| later != name);
-    let mut first = true;
     for (n, (name, value)) in pairs.iter().enumerate() {
         if !last(n, name) {
             continue;
         }
-        if !std::mem::take(&mut first) {
-            json.push(',');
+        if json.len() > 1 {
+            json.push(b',');
         }
-        json.push_str(&serde_json::Value::from(name.as_str()).to_string());
-        json.push(':');
-        json.push_str(&serde_json::Value::from(value.as_str()).to_string());
+        string(&mut json, name);
+        json.push(b':');
+        string(&mut json, value);
     }
-    json.push('}');
-    json
+    json.push(b'}');
+    String::from_utf8(json).expect("JSON is UTF-8")
+}
+
+fn string(json: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(json, text).expect("a vector takes what is written to it");
 }
 
 #[cfg(test)]

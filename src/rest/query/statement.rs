@@ -1,5 +1,7 @@
 //! A statement under construction: its text and what is bound to it.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 
 use crate::schema_cache::QualifiedName;
@@ -55,8 +57,7 @@ impl Statement {
     /// Appends a placeholder and binds a value to it.
     pub fn bind(&mut self, value: Value) -> &mut Self {
         self.values.push(value);
-        self.sql.push('$');
-        self.sql.push_str(&self.values.len().to_string());
+        write!(self.sql, "${}", self.values.len()).expect("a string takes what is written to it");
         self
     }
 
