@@ -107,11 +107,13 @@ async fn respond(
     let mut answer = match Transaction::of(&plan, &request, settings, &identity) {
         Some(transaction) => match claim.filter(|_| transaction.writes()) {
             None => {
+                transaction.log(settings.log_query);
                 let outcome = execute::run(&state.pool, transaction).await?;
                 timing.end(Stage::Transaction);
                 response::build(&plan, &request, settings, outcome)?
             }
             Some(claim) => {
+                transaction.log(settings.log_query);
                 let settings = Arc::clone(&current.settings);
                 let build = move |outcome| {
                     let answer = response::build(&plan, &request, &settings, outcome)?;

@@ -163,6 +163,13 @@ impl Isolation {
 }
 
 impl Transaction {
+    /// Logs the main statement where `log-query` is on: its text, in which values are parameters.
+    pub fn log(&self, wanted: bool) {
+        if wanted {
+            tracing::info!(sql = %self.main.sql, role = %self.opening.role, "query");
+        }
+    }
+
     /// The transaction of a plan. None for plans that are answered without one: OPTIONS, and the root, whose
     /// statements are not of this kind.
     pub fn of(plan: &Plan, request: &Request, settings: &RestSettings, identity: &Identity) -> Option<Self> {
