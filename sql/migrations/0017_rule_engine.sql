@@ -150,15 +150,15 @@ $$;
 
 -- Writes what a run has come to. Nobody else writes the ticket: it is new, or its row is locked.
 --
--- Without settings of its own; all names are qualified. The checks of foreign keys keep their plans per session: they
--- plan anew whenever the search_path is another one than the last time, and plan every time where a generic plan was
--- made under settings that made it look dear. With settings here, every ticket would plan the same checks again and
--- again, at the price of all the rest.
+-- Without a search_path of its own; all names are qualified. The checks of foreign keys keep their plans per session, and
+-- plan anew whenever the path is another one than the last time: with a path of its own, every ticket would plan the same
+-- checks twice, at the price of all the rest. By index, since a session's first plan may come from a day when a table was
+-- empty; ticket_created does the same, since a check that is planned both ways may be planned each time.
 create function dropwire.write_rule_effects(
   p_ticket public.tickets, p_is_changed boolean, p_changes dropwire.ticket_change[], p_logs dropwire.rule_log[],
   p_notices jsonb[], p_waits dropwire.rule_wait[], p_ran uuid[]
 ) returns void
-language plpgsql volatile as $$
+language plpgsql volatile set enable_seqscan = off as $$
 begin
   with changed as (
     update public.tickets t
@@ -307,6 +307,7 @@ declare
   v_rule record;
   v_place int;  -- of the rule that was looked at last
   v_places int[];
+  v_has_new_guards boolean;
   v_stopped text[];
   v_run record;
   v_changed text[];
@@ -341,6 +342,7 @@ begin
     end if;
 
     while v_places <> '{}' loop
+      v_has_new_guards := false;
       for v_rule in
         select k.place, k.rule_id, k.rule_type, k.stops, k.max_executions, k.tests, k.actions,
                k.matched is not null as matches_one_way
@@ -376,9 +378,10 @@ begin
         v_context := case when v_set.reads_executor
           then dropwire.rule_context(ticket, v_set.reads_complainant, true) else v_context || to_jsonb(ticket) end;
         select * into v_folded, v_texts, v_numbers from dropwire.rule_fields(v_set.paths, v_set.numeric_paths, v_context);
-        exit when v_changed && v_set.guard_columns;
+        v_has_new_guards := v_changed && v_set.guard_columns;
+        exit when v_has_new_guards;
       end loop;
-      exit when v_place >= (select max(p) from unnest(v_places) p);
+      exit when not v_has_new_guards;
       v_places := dropwire.unguarded_rules(v_set, v_folded, v_place);
     end loop;
 
@@ -512,9 +515,9 @@ language plpgsql volatile security definer as $$
 declare
   v_ticket public.tickets;
   v_run record;
-  v_actor pg_catalog.text;
+  v_set pg_catalog.text;
 begin
-  v_actor := pg_catalog.set_config('dropwire.actor', 'rules', true);
+  v_set := pg_catalog.set_config('dropwire.actor', 'rules', true);
   begin
     select t.* into v_ticket from public.tickets t where t.id operator(pg_catalog.=) p_ticket_id;
     v_run := dropwire.run_at_once(v_ticket, p_events, '{}'::pg_catalog.uuid[]);
@@ -529,7 +532,7 @@ begin
       raise warning 'rules of ticket % did not run: %', p_ticket_id, sqlerrm;
     end;
   end;
-  v_actor := pg_catalog.set_config('dropwire.actor', '', true);
+  v_set := pg_catalog.set_config('dropwire.actor', '', true);
 end
 $$;
 
@@ -562,14 +565,23 @@ create trigger trigger_enqueue_ticket_activity_webhook after insert on public.ti
   for each row when (current_setting('dropwire.actor', true) is distinct from 'rules')
   execute function public.enqueue_ticket_activity_webhook();
 
+-- Entries behind the first one of a new ticket, which the same transaction has queued, change nothing about its head.
+drop trigger trigger_webhook_queued on public.ticket_webhook_queue;
+create trigger trigger_webhook_queued after insert on public.ticket_webhook_queue
+  for each row
+  when (new.status <> 'delivered' and (new.status <> 'processing' or new.lease_expires_at is not null)
+    and (new.origin <> 'trigger' or current_setting('dropwire.new_ticket', true) is distinct from new.ticket_id::text))
+  execute function dropwire.webhook_queued();
+
 -- A new ticket: its creation entry first, then the rules, whose activities queue behind it. Nobody else can see
 -- the ticket yet, so the entry needs no lock. Payloads are read when sent: Make sees the state after the rules.
 --
 -- Without a search_path of its own, like what calls it on the path of every new ticket (see 0006).
 create or replace function dropwire.ticket_created() returns trigger
-language plpgsql volatile security definer as $$
+language plpgsql volatile security definer set enable_seqscan = off as $$
 declare
   v_has_rules boolean;
+  v_set pg_catalog.text;
 begin
   if new.tenant_id is not null then
     -- One statement for all. Rules are looked for here rather than in run_rules: most tickets then cost two index
@@ -585,7 +597,10 @@ begin
                     where l.tenant_id operator(pg_catalog.=) new.tenant_id and l.is_default)
       into v_has_rules;
     if v_has_rules then
+      -- Its first entry stands until the commit: what rules queue behind it needs no look at the head.
+      v_set := pg_catalog.set_config('dropwire.new_ticket', new.id::pg_catalog.text, true);
       perform dropwire.run_rules(new.id, '{on_create}'::pg_catalog.text[]);
+      v_set := pg_catalog.set_config('dropwire.new_ticket', '', true);
     end if;
   end if;
   return null;
