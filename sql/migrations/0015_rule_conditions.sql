@@ -494,6 +494,8 @@ create table dropwire.rule_sets (
   guards jsonb not null default '{}',
   guard_columns text[] not null default '{}',
   unguarded int[] not null default '{}',
+  tenant_events text[] not null,
+  logs_skipped boolean not null,
   superseded_at timestamptz
 );
 create unique index rule_sets_current_idx on dropwire.rule_sets (tenant_id, event) where superseded_at is null;
@@ -506,6 +508,8 @@ comment on column dropwire.rule_sets.guards is
   'Most rules are thereby not even looked at.';
 comment on column dropwire.rule_sets.guard_columns is 'The ticket columns that guards depend on.';
 comment on column dropwire.rule_sets.unguarded is 'The places of the other rules.';
+comment on column dropwire.rule_sets.tenant_events is 'The events for which the tenant has rules, this one included.';
+comment on column dropwire.rule_sets.logs_skipped is 'settings.log_skipped_rules.';
 comment on column dropwire.rule_sets.numeric_paths is 'Which of the paths some condition reads as a number.';
 
 create type dropwire.compiled_test as (
@@ -552,6 +556,7 @@ create function dropwire.compile_rules(p_tenant_id uuid) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_one_group constant boolean := (select s.ungrouped_conditions = 'one group' from dropwire.settings s);
+  v_events text[];
   v_event text;
   v_set bigint;
 begin
@@ -560,9 +565,13 @@ begin
   update dropwire.rule_sets set superseded_at = now() where tenant_id = p_tenant_id and superseded_at is null;
   delete from dropwire.rule_sets where tenant_id = p_tenant_id and superseded_at < now() - interval '1 hour';
 
-  for v_event in select distinct r.trigger_event from public.rules r where r.tenant_id = p_tenant_id and r.is_active loop
-    insert into dropwire.rule_sets (tenant_id, event, paths, numeric_paths, reads_complainant, reads_executor)
-    select p_tenant_id, v_event, coalesce(array_agg(f.path), '{}'), coalesce(array_agg(f.is_numeric), '{}'),
+  v_events := array(
+    select distinct r.trigger_event::text from public.rules r where r.tenant_id = p_tenant_id and r.is_active);
+  foreach v_event in array v_events loop
+    insert into dropwire.rule_sets
+      (tenant_id, event, tenant_events, logs_skipped, paths, numeric_paths, reads_complainant, reads_executor)
+    select p_tenant_id, v_event, v_events, (select c.log_skipped_rules from dropwire.settings c),
+           coalesce(array_agg(f.path), '{}'), coalesce(array_agg(f.is_numeric), '{}'),
            coalesce(bool_or(split_part(f.path, '.', 1) = 'complainant'), false),
            coalesce(bool_or(split_part(f.path, '.', 1) = 'executor_profile'), false)
       from (select dropwire.field_path(c.field_path) as path, bool_or(dropwire.condition_test(c.operator) between 5 and 9) as is_numeric
@@ -693,8 +702,10 @@ begin
   return null;
 end
 $$;
-create trigger settings_changed after update of ungrouped_conditions on dropwire.settings
-  for each row when (old.ungrouped_conditions <> new.ungrouped_conditions) execute function dropwire.settings_changed();
+create trigger settings_changed after update of ungrouped_conditions, log_skipped_rules on dropwire.settings
+  for each row
+  when (old.ungrouped_conditions <> new.ungrouped_conditions or old.log_skipped_rules <> new.log_skipped_rules)
+  execute function dropwire.settings_changed();
 
 select dropwire.compile_rules(t.tenant_id)
   from (select distinct r.tenant_id from public.rules r where r.tenant_id is not null order by 1) t;

@@ -284,30 +284,26 @@ $$;
 -- Raises where a rule fails.
 --
 -- Generic plans: from the lengths of its arrays the planner would make every statement a plan of its own, each time.
--- By index, since a session's first plan may come from a day when a table was empty.
+-- Whoever calls it sets enable_seqscan = off, since a session's first plan may come from a day when a table was empty.
 create function dropwire.run_at_once(
   p_ticket public.tickets, p_events text[], p_ran uuid[],
   out ticket public.tickets, out is_changed boolean, out changes dropwire.ticket_change[], out logs dropwire.rule_log[],
   out notices jsonb[], out waits dropwire.rule_wait[], out ran uuid[]
 )
-language plpgsql volatile set search_path = pg_catalog, pg_temp set timezone = 'UTC'
-set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
-  v_logs_skipped boolean;
-  v_sets dropwire.rule_sets[];
   v_set dropwire.rule_sets;
+  v_known text[];  -- the events for which there are rules
   v_before public.tickets;
   v_start public.tickets;  -- as it was before the event
   v_events text[] := p_events;
   v_context jsonb;
-  v_folded text[];
-  v_texts text[];
-  v_numbers double precision[];
+  v_fields record;
   v_rule record;
   v_place int;  -- of the rule that was looked at last
   v_places int[];
   v_has_new_guards boolean;
+  v_has_changes boolean;
   v_stopped text[];
   v_run record;
   v_changed text[];
@@ -320,25 +316,23 @@ begin
   notices := '{}';
   waits := '{}';
   ran := p_ran;
-  select array_agg(s), (select c.log_skipped_rules from dropwire.settings c) into v_sets, v_logs_skipped
-    from dropwire.rule_sets s where s.tenant_id = p_ticket.tenant_id and s.superseded_at is null;
-
   for v_turn in 1 .. 8 loop
     exit when v_events = '{}';
     v_start := ticket;
     v_stopped := '{}';
+    v_has_changes := false;
     v_set := null;
-    for i in 1 .. coalesce(cardinality(v_sets), 0) loop
-      if v_sets[i].event = v_events[1] then
-        v_set := v_sets[i];
-      end if;
-    end loop;
     v_places := '{}';
-    if v_set.id is not null then
-      v_context := dropwire.rule_context(ticket, v_set.reads_complainant, v_set.reads_executor);
-      select * into v_folded, v_texts, v_numbers from dropwire.rule_fields(v_set.paths, v_set.numeric_paths, v_context);
-      v_place := 0;
-      v_places := dropwire.unguarded_rules(v_set, v_folded, 0);
+    if v_known is null or v_events[1] = any (v_known) then
+      select * into v_set from dropwire.rule_sets s
+       where s.tenant_id = p_ticket.tenant_id and s.event = v_events[1] and s.superseded_at is null;
+      if found then
+        v_known := v_set.tenant_events;
+        v_context := dropwire.rule_context(ticket, v_set.reads_complainant, v_set.reads_executor);
+        v_fields := dropwire.rule_fields(v_set.paths, v_set.numeric_paths, v_context);
+        v_place := 0;
+        v_places := dropwire.unguarded_rules(v_set, v_fields.folded, 0);
+      end if;
     end if;
 
     while v_places <> '{}' loop
@@ -352,7 +346,7 @@ begin
       loop
         v_place := v_rule.place;
         continue when v_rule.rule_type = any (v_stopped)
-                   or not dropwire.rule_holds(v_rule.tests, v_folded, v_texts, v_numbers)
+                   or not dropwire.rule_holds(v_rule.tests, v_fields.folded, v_fields.texts, v_fields.numbers)
                    or v_rule.rule_id = any (ran)
                    or v_rule.max_executions is not null
                       and dropwire.has_reached_limit(v_rule.rule_id, v_rule.max_executions, ticket.id);
@@ -373,19 +367,21 @@ begin
         -- Later rules see what this one did.
         continue when v_run.changes = '{}' and v_before.category is not distinct from ticket.category
                   and v_before.category_id is not distinct from ticket.category_id;
+        v_has_changes := true;
         v_changed := dropwire.changed_by_rules(v_before, ticket);
         continue when not v_changed && v_set.read_columns;
         v_context := case when v_set.reads_executor
-          then dropwire.rule_context(ticket, v_set.reads_complainant, true) else v_context || to_jsonb(ticket) end;
-        select * into v_folded, v_texts, v_numbers from dropwire.rule_fields(v_set.paths, v_set.numeric_paths, v_context);
+          then dropwire.rule_context(ticket, v_set.reads_complainant, true)
+          else v_context || dropwire.rule_context(ticket, false, false) end;
+        v_fields := dropwire.rule_fields(v_set.paths, v_set.numeric_paths, v_context);
         v_has_new_guards := v_changed && v_set.guard_columns;
         exit when v_has_new_guards;
       end loop;
       exit when not v_has_new_guards;
-      v_places := dropwire.unguarded_rules(v_set, v_folded, v_place);
+      v_places := dropwire.unguarded_rules(v_set, v_fields.folded, v_place);
     end loop;
 
-    if v_logs_skipped and v_set.id is not null then
+    if v_set.logs_skipped then
       logs := logs || array(
         select row(k.rule_id, 'skipped', null, null, null, 0, null, null)::dropwire.rule_log
           from dropwire.compiled_rules k
@@ -400,8 +396,12 @@ begin
       v_before := ticket;
       ticket := dropwire.with_default_executor(ticket);
       changes := changes || dropwire.ticket_changes(v_before, ticket);
+      v_has_changes := v_has_changes or ticket.executor_profile_id is not null;
     end if;
-    v_events := v_events[2:] || dropwire.events_of(dropwire.changed_by_rules(v_start, ticket));
+    v_events := v_events[2:];
+    if v_has_changes then
+      v_events := v_events || dropwire.events_of(dropwire.changed_by_rules(v_start, ticket));
+    end if;
   end loop;
   is_changed := dropwire.changed_by_rules(p_ticket, ticket) <> '{}';
 end
@@ -608,7 +608,7 @@ end
 $$;
 
 create function dropwire.ticket_updated() returns trigger
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
   v_events text[] := '{}';
 begin
