@@ -221,17 +221,21 @@ declare
 begin
   -- As a rule the first in the order of the index will do. Where counts wait to be added, the order is another one, and
   -- who seems to have room may have none.
-  if p_wanted is not null and p_profile_id is null and p_current is null and not p_in_turn and not p_is_dry
-     and not exists (select from dropwire.executor_load_changes) then
+  if p_wanted is not null and p_profile_id is null and p_current is null and not p_in_turn and not p_is_dry then
     select l.profile_id, l.user_id, l.capacity into v_best
       from dropwire.executor_load l
      where l.tenant_id = p_tenant_id and l.is_available and l.skills && p_wanted
        and (l.capacity is null or l.open_count < l.capacity)
+       and not exists (select from dropwire.executor_load_changes)
      order by l.open_count, l.assigned_count, l.profile_id
      limit 1
        for no key update of l skip locked;
-    if found and (v_best.capacity is null or exists (select from dropwire.executors_with_room(
-        p_tenant_id, p_wanted, v_best.profile_id, p_current, p_in_turn))) then
+    v_has_room := found;
+    if v_has_room and v_best.capacity is not null then
+      v_has_room := exists (select from dropwire.executors_with_room(
+        p_tenant_id, p_wanted, v_best.profile_id, p_current, p_in_turn));
+    end if;
+    if v_has_room then
       profile_id := v_best.profile_id;
       user_id := v_best.user_id;
       return;

@@ -159,7 +159,13 @@ create function dropwire.write_rule_effects(
   p_notices jsonb[], p_waits dropwire.rule_wait[], p_ran uuid[]
 ) returns void
 language plpgsql volatile set enable_seqscan = off as $$
+declare
+  v_ids pg_catalog.uuid[] := '{}';
 begin
+  for i in 1 .. pg_catalog.cardinality(p_changes) loop
+    v_ids[i] := pg_catalog.gen_random_uuid();
+  end loop;
+
   with changed as (
     update public.tickets t
        set status = p_ticket.status, priority = p_ticket.priority, due_date = p_ticket.due_date,
@@ -167,29 +173,28 @@ begin
            executor_id = p_ticket.executor_id, category = p_ticket.category, category_id = p_ticket.category_id,
            resolved_at = p_ticket.resolved_at
      where t.id operator(pg_catalog.=) p_ticket.id and p_is_changed
-  ), activities as materialized (
-    select pg_catalog.gen_random_uuid() as id, c.activity_type, c.comment, c.metadata, c.n
-      from pg_catalog.unnest(p_changes) with ordinality as c (activity_type, comment, metadata, n)
   ), recorded as (
     insert into public.ticket_activities (id, ticket_id, tenant_id, activity_type, comment, metadata)
-    select a.id, p_ticket.id, p_ticket.tenant_id, a.activity_type, a.comment, a.metadata from activities a
+    select c.id, p_ticket.id, p_ticket.tenant_id, c.activity_type, c.comment, c.metadata
+      from rows from (pg_catalog.unnest(v_ids), pg_catalog.unnest(p_changes))
+        as c (id, activity_type, comment, metadata)
   ), queued as (
     insert into public.ticket_webhook_queue (ticket_id, activity_id, tenant_id, origin, payload)
-    select p_ticket.id, a.id, p_ticket.tenant_id, 'trigger', pg_catalog.jsonb_build_object(
-             'activity_type', a.activity_type, 'comment', a.comment, 'metadata', a.metadata,
+    select p_ticket.id, c.id, p_ticket.tenant_id, 'trigger', pg_catalog.jsonb_build_object(
+             'activity_type', c.activity_type, 'comment', c.comment, 'metadata', c.metadata,
              'created_at', pg_catalog.now())
-      from activities a
-     order by a.n
+      from rows from (pg_catalog.unnest(v_ids), pg_catalog.unnest(p_changes))
+        as c (id, activity_type, comment, metadata)
   )
-  -- A rule that somebody has deleted meanwhile has no log, and its foreign key must not fail the ticket.
+  -- A rule that somebody has deleted meanwhile has no log. One that is being deleted fails its foreign key, and the run
+  -- starts over without it.
   insert into public.rule_execution_logs
     (rule_id, ticket_id, execution_status, matched_conditions, actions_executed, error_message, execution_time_ms)
   select l.rule_id, p_ticket.id, l.status, coalesce(l.matched, k.matched), l.actions, l.error, l.execution_time_ms
     from pg_catalog.unnest(p_logs) l
     join public.rules r on r.id operator(pg_catalog.=) l.rule_id
     left join dropwire.compiled_rules k
-      on k.set_id operator(pg_catalog.=) l.set_id and k.place operator(pg_catalog.=) l.place
-     for key share of r;
+      on k.set_id operator(pg_catalog.=) l.set_id and k.place operator(pg_catalog.=) l.place;
 
   if pg_catalog.cardinality(p_notices) operator(pg_catalog.>) 0 then
     insert into public.tenant_notifications (tenant_id, user_id, type, title, message, level, metadata)
@@ -370,9 +375,13 @@ begin
         v_has_changes := true;
         v_changed := dropwire.changed_by_rules(v_before, ticket);
         continue when not v_changed && v_set.read_columns;
-        v_context := case when v_set.reads_executor
-          then dropwire.rule_context(ticket, v_set.reads_complainant, true)
-          else v_context || dropwire.rule_context(ticket, false, false) end;
+        v_context := case
+          when v_set.reads_executor or v_changed && '{due_date,sla_due_date,resolved_at}'
+          then dropwire.rule_context(ticket, v_set.reads_complainant, v_set.reads_executor)
+          else v_context || jsonb_build_object(
+            'status', ticket.status, 'priority', ticket.priority, 'category', ticket.category,
+            'category_id', ticket.category_id, 'executor_id', ticket.executor_id,
+            'executor_profile_id', ticket.executor_profile_id) end;
         v_fields := dropwire.rule_fields(v_set.paths, v_set.numeric_paths, v_context);
         v_has_new_guards := v_changed && v_set.guard_columns;
         exit when v_has_new_guards;
