@@ -345,7 +345,6 @@ language sql immutable parallel safe as $$
     when p_test = 10 then p_text collate dropwire.folding ~* any (p_texts)
     when p_test = 11 then coalesce(p_folded, '') = ''
     when p_test = 12 then p_folded <> ''
-    else p_test = 0  -- a rule without conditions holds
   end, false)
 $$;
 
@@ -353,6 +352,16 @@ $$;
 create function dropwire.field_path(p_path text) returns text
 language sql immutable parallel safe as $$
   select pg_catalog.replace(pg_catalog.replace(pg_catalog.btrim(p_path), '[', '.'), ']', '')
+$$;
+
+-- The ticket column that a path, written so, depends on.
+create function dropwire.field_column(p_path text) returns text
+language sql immutable parallel safe as $$
+  select case pg_catalog.split_part(p_path, '.', 1)
+    when 'complainant' then 'complainant_id'
+    when 'executor_profile' then 'executor_profile_id'
+    else pg_catalog.split_part(p_path, '.', 1)
+  end
 $$;
 
 -- Whether one condition, uncompiled, holds for a document.
@@ -481,33 +490,47 @@ create table dropwire.rule_sets (
   numeric_paths boolean[] not null,
   reads_complainant boolean not null,
   reads_executor boolean not null,
-  read_columns text not null default '',
+  read_columns text[] not null default '{}',
+  guards jsonb not null default '{}',
+  guard_columns text[] not null default '{}',
+  unguarded int[] not null default '{}',
+  tenant_events text[] not null,
+  logs_skipped boolean not null,
   superseded_at timestamptz
 );
 create unique index rule_sets_current_idx on dropwire.rule_sets (tenant_id, event) where superseded_at is null;
 comment on table dropwire.rule_sets is 'A tenant''s active rules for one trigger event, compiled. Never changed but to be superseded.';
 comment on column dropwire.rule_sets.paths is 'The field paths that conditions read, as field_path() writes them; compiled conditions name them by place.';
-comment on column dropwire.rule_sets.read_columns is 'What its rules read, as compiled_rules.reads, between commas.';
+comment on column dropwire.rule_sets.read_columns is
+  'The ticket columns that conditions depend on; complainant_id for the fields of the complainant.';
+comment on column dropwire.rule_sets.guards is
+  'Where a rule has a condition of equality that must hold for it to hold, one of those: {field: {folded text: [place, ..]}}. '
+  'Most rules are thereby not even looked at.';
+comment on column dropwire.rule_sets.guard_columns is 'The ticket columns that guards depend on.';
+comment on column dropwire.rule_sets.unguarded is 'The places of the other rules.';
+comment on column dropwire.rule_sets.tenant_events is 'The events for which the tenant has rules, this one included.';
+comment on column dropwire.rule_sets.logs_skipped is 'settings.log_skipped_rules.';
 comment on column dropwire.rule_sets.numeric_paths is 'Which of the paths some condition reads as a number.';
+
+create type dropwire.compiled_test as (
+  group_place int, joins_by_or boolean, field int, test smallint, texts text[], numbers double precision[]);
 
 create table dropwire.compiled_rules (
   set_id bigint not null references dropwire.rule_sets on delete cascade,
   place int not null,
   rule_id uuid not null,
   rule_type text not null,
-  guard_field int,
-  guard_texts text[],
   stops boolean not null,
   max_executions int,
-  reads text[] not null,
+  tests dropwire.compiled_test[] not null default '{}',
   matched jsonb,
   actions jsonb not null,
   primary key (set_id, place)
-);
+) with (toast_tuple_target = 128);
+-- Compressed once, here: logs take it over as it is stored.
+alter table dropwire.compiled_rules alter matched set storage main, alter actions set storage main, alter tests set storage main;
 comment on column dropwire.compiled_rules.place is 'In the order of execution: type, priority_order, age.';
-comment on column dropwire.compiled_rules.guard_field is
-  'A condition of equality that must hold for the rule to hold, if there is one: most rules go no further.';
-comment on column dropwire.compiled_rules.reads is 'The ticket columns that conditions depend on; complainant_id for the fields of the complainant.';
+comment on column dropwire.compiled_rules.tests is 'Its compiled_conditions, in their order, as an insert evaluates them.';
 comment on column dropwire.compiled_rules.matched is
   'What a success is logged with when every condition holds; null where the rule may match otherwise.';
 comment on column dropwire.compiled_rules.actions is 'id, type, params, after (minutes, null: at once) and condition of each, by step.';
@@ -526,13 +549,14 @@ create table dropwire.compiled_conditions (
   primary key (set_id, rule_place, group_place, place)
 );
 comment on column dropwire.compiled_conditions.joins_by_or is 'How it joins the one before it in its group; null for the first.';
-comment on column dropwire.compiled_conditions.condition is 'The row as it is logged. Null for the condition of a rule that has none.';
+comment on column dropwire.compiled_conditions.condition is 'The row as it is logged.';
 
 -- Compiles a tenant's rules anew.
 create function dropwire.compile_rules(p_tenant_id uuid) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_one_group constant boolean := (select s.ungrouped_conditions = 'one group' from dropwire.settings s);
+  v_events text[];
   v_event text;
   v_set bigint;
 begin
@@ -541,9 +565,13 @@ begin
   update dropwire.rule_sets set superseded_at = now() where tenant_id = p_tenant_id and superseded_at is null;
   delete from dropwire.rule_sets where tenant_id = p_tenant_id and superseded_at < now() - interval '1 hour';
 
-  for v_event in select distinct r.trigger_event from public.rules r where r.tenant_id = p_tenant_id and r.is_active loop
-    insert into dropwire.rule_sets (tenant_id, event, paths, numeric_paths, reads_complainant, reads_executor)
-    select p_tenant_id, v_event, coalesce(array_agg(f.path), '{}'), coalesce(array_agg(f.is_numeric), '{}'),
+  v_events := array(
+    select distinct r.trigger_event::text from public.rules r where r.tenant_id = p_tenant_id and r.is_active);
+  foreach v_event in array v_events loop
+    insert into dropwire.rule_sets
+      (tenant_id, event, tenant_events, logs_skipped, paths, numeric_paths, reads_complainant, reads_executor)
+    select p_tenant_id, v_event, v_events, (select c.log_skipped_rules from dropwire.settings c),
+           coalesce(array_agg(f.path), '{}'), coalesce(array_agg(f.is_numeric), '{}'),
            coalesce(bool_or(split_part(f.path, '.', 1) = 'complainant'), false),
            coalesce(bool_or(split_part(f.path, '.', 1) = 'executor_profile'), false)
       from (select dropwire.field_path(c.field_path) as path, bool_or(dropwire.condition_test(c.operator) between 5 and 9) as is_numeric
@@ -553,14 +581,9 @@ begin
              group by 1) f
     returning id into v_set;
 
-    insert into dropwire.compiled_rules (set_id, place, rule_id, rule_type, stops, max_executions, reads, matched, actions)
+    insert into dropwire.compiled_rules (set_id, place, rule_id, rule_type, stops, max_executions, matched, actions)
     select v_set, row_number() over (order by r.rule_type, r.priority_order, r.created_at, r.id),
            r.id, r.rule_type, coalesce(r.stop_on_match, false), r.max_executions,
-           array(select distinct case split_part(dropwire.field_path(c.field_path), '.', 1)
-                                   when 'complainant' then 'complainant_id'
-                                   when 'executor_profile' then 'executor_profile_id'
-                                   else split_part(dropwire.field_path(c.field_path), '.', 1) end
-                   from public.conditions c where c.rule_id = r.id),
            case when not exists (select from public.conditions c where c.rule_id = r.id and c.logical_operator = 'OR') then
              (select coalesce(jsonb_object_agg(c.id, jsonb_build_object('condition', to_jsonb(c), 'result', true)), '{}')
                 from public.conditions c where c.rule_id = r.id) end,
@@ -593,27 +616,36 @@ begin
      where s.id = v_set
     window w as (partition by g.rule_place, g.group_place order by (g.c).sequence, (g.c).id);
 
-    update dropwire.rule_sets s
-       set read_columns = (select coalesce(string_agg(distinct c, ','), '')
-                             from dropwire.compiled_rules k, unnest(k.reads) c where k.set_id = v_set)
-     where s.id = v_set;
-    -- Of a group joined by AND alone every condition must hold; the one that few tickets pass is anybody's guess.
     update dropwire.compiled_rules k
-       set guard_field = g.field, guard_texts = g.texts
-      from (select distinct on (c.rule_place) c.rule_place, c.field, c.texts
-              from dropwire.compiled_conditions c
-             where c.set_id = v_set and c.test = 1
-               and not exists (select from dropwire.compiled_conditions o
-                                where o.set_id = c.set_id and o.rule_place = c.rule_place
-                                  and o.group_place = c.group_place and o.joins_by_or)
-             order by c.rule_place, cardinality(c.texts), c.group_place, c.place) g
-     where k.set_id = v_set and k.place = g.rule_place;
+       set tests = array(select row(c.group_place, c.joins_by_or, c.field, c.test, c.texts, c.numbers)::dropwire.compiled_test
+                           from dropwire.compiled_conditions c
+                          where c.set_id = v_set and c.rule_place = k.place
+                          order by c.group_place, c.place)
+     where k.set_id = v_set;
 
-    insert into dropwire.compiled_conditions (set_id, rule_place, group_place, place, field, test, texts)
-    select v_set, k.place, 1, 1, 1, 0, '{}'
-      from dropwire.compiled_rules k
-     where k.set_id = v_set
-       and not exists (select from dropwire.compiled_conditions c where c.set_id = v_set and c.rule_place = k.place);
+    -- Of a group joined by AND alone every condition must hold; the one that few tickets pass is anybody's guess.
+    with guards as (
+      select distinct on (c.rule_place) c.rule_place, c.field, c.texts
+        from dropwire.compiled_conditions c
+       where c.set_id = v_set and c.test = 1
+         and not exists (select from dropwire.compiled_conditions o
+                          where o.set_id = c.set_id and o.rule_place = c.rule_place
+                            and o.group_place = c.group_place and o.joins_by_or)
+       order by c.rule_place, cardinality(c.texts), c.group_place, c.place
+    ), texts as (
+      select g.field, t.text, jsonb_agg(distinct g.rule_place) as places
+        from guards g cross join unnest(g.texts) as t (text)
+       group by g.field, t.text
+    )
+    update dropwire.rule_sets s
+       set read_columns = array(select distinct dropwire.field_column(p) from unnest(s.paths) p),
+           guards = (select coalesce(jsonb_object_agg(f.field, f.places), '{}')
+                       from (select t.field, jsonb_object_agg(t.text, t.places) as places from texts t group by t.field) f),
+           guard_columns = array(select distinct dropwire.field_column(s.paths[g.field]) from guards g),
+           unguarded = array(select k.place from dropwire.compiled_rules k
+                              where k.set_id = v_set and k.place not in (select g.rule_place from guards g)
+                              order by k.place)
+     where s.id = v_set;
   end loop;
 end
 $$;
@@ -670,8 +702,10 @@ begin
   return null;
 end
 $$;
-create trigger settings_changed after update of ungrouped_conditions on dropwire.settings
-  for each row when (old.ungrouped_conditions <> new.ungrouped_conditions) execute function dropwire.settings_changed();
+create trigger settings_changed after update of ungrouped_conditions, log_skipped_rules on dropwire.settings
+  for each row
+  when (old.ungrouped_conditions <> new.ungrouped_conditions or old.log_skipped_rules <> new.log_skipped_rules)
+  execute function dropwire.settings_changed();
 
 select dropwire.compile_rules(t.tenant_id)
   from (select distinct r.tenant_id from public.rules r where r.tenant_id is not null order by 1) t;

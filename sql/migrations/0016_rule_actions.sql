@@ -18,7 +18,8 @@ create table dropwire.executor_load (
   assigned_count int not null default 0,
   turn bigint
 ) with (fillfactor = 60);
-create index executor_load_tenant_idx on dropwire.executor_load (tenant_id);
+-- The least loaded first.
+create index executor_load_order_idx on dropwire.executor_load (tenant_id, open_count, assigned_count, profile_id);
 create index executor_load_default_idx on dropwire.executor_load (tenant_id) where is_default;
 comment on column dropwire.executor_load.is_available is 'Available, and the user active.';
 comment on column dropwire.executor_load.capacity is 'Null: no limit.';
@@ -78,12 +79,17 @@ create trigger trigger_executor_changed after update of name on public.categorie
 create function dropwire.change_load(p_profile_id uuid, p_open int, p_assigned int) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  v_open int := p_open;
-  v_assigned int := p_assigned;
+  v_open int;
+  v_assigned int;
   v_has_waiting boolean;
 begin
-  select exists (select from dropwire.executor_load_changes c where c.profile_id = p_profile_id) into v_has_waiting
-    from dropwire.executor_load l where l.profile_id = p_profile_id for no key update of l skip locked;
+  update dropwire.executor_load l
+     set open_count = l.open_count + p_open, assigned_count = l.assigned_count + p_assigned
+   where l.profile_id = (select x.profile_id from dropwire.executor_load x
+                          where x.profile_id = p_profile_id for no key update skip locked)
+  returning l.open_count, l.assigned_count,
+            exists (select from dropwire.executor_load_changes c where c.profile_id = p_profile_id)
+    into v_open, v_assigned, v_has_waiting;
   if not found then
     if (p_open, p_assigned) <> (0, 0) then
       insert into dropwire.executor_load_changes (profile_id, open_change, assigned_change)
@@ -96,14 +102,12 @@ begin
       delete from dropwire.executor_load_changes c where c.profile_id = p_profile_id
       returning c.open_change, c.assigned_change
     )
-    select p_open + coalesce(sum(w.open_change), 0), p_assigned + coalesce(sum(w.assigned_change), 0)
-      into v_open, v_assigned
-      from waiting w;
+    update dropwire.executor_load l
+       set open_count = l.open_count + w.open, assigned_count = l.assigned_count + w.assigned
+      from (select sum(x.open_change) as open, sum(x.assigned_change) as assigned from waiting x) w
+     where l.profile_id = p_profile_id and w.open is not null
+    returning l.open_count, l.assigned_count into v_open, v_assigned;
   end if;
-  update dropwire.executor_load l
-     set open_count = l.open_count + v_open, assigned_count = l.assigned_count + v_assigned
-   where l.profile_id = p_profile_id
-  returning l.open_count, l.assigned_count into v_open, v_assigned;
   -- For display: who holds the row writes it next time.
   update public.executor_profiles ep
      set open_tickets_count = v_open, assigned_tickets_count = v_assigned
@@ -215,6 +219,28 @@ declare
   v_is_held boolean;
   v_has_room boolean;
 begin
+  -- As a rule the first in the order of the index will do. Where counts wait to be added, the order is another one, and
+  -- who seems to have room may have none.
+  if p_wanted is not null and p_profile_id is null and p_current is null and not p_in_turn and not p_is_dry then
+    select l.profile_id, l.user_id, l.capacity into v_best
+      from dropwire.executor_load l
+     where l.tenant_id = p_tenant_id and l.is_available and l.skills && p_wanted
+       and (l.capacity is null or l.open_count < l.capacity)
+       and not exists (select from dropwire.executor_load_changes)
+     order by l.open_count, l.assigned_count, l.profile_id
+     limit 1
+       for no key update of l skip locked;
+    v_has_room := found;
+    if v_has_room and v_best.capacity is not null then
+      v_has_room := exists (select from dropwire.executors_with_room(
+        p_tenant_id, p_wanted, v_best.profile_id, p_current, p_in_turn));
+    end if;
+    if v_has_room then
+      profile_id := v_best.profile_id;
+      user_id := v_best.user_id;
+      return;
+    end if;
+  end if;
   loop
     v_candidates := array(
       select r.profile_id from dropwire.executors_with_room(p_tenant_id, p_wanted, p_profile_id, p_current, p_in_turn) r

@@ -1,15 +1,16 @@
 -- The rule engine, part three: when rules run, what they leave behind, what waits, and the dry run.
 --
--- A run decides in memory and writes once: all conditions of a set in one query, again only those that read what an
--- action has changed, then one statement with the ticket, its activities, their webhooks and the log. Where that
--- statement fails the run starts over rule by rule, each in a subtransaction of its own, so that a rule that fails
--- undoes its own effects, is logged, and never fails the ticket.
+-- A run decides in memory and writes once: rules whose guard lets the ticket pass, each evaluated when it is its turn,
+-- then one statement with the ticket, its activities, their webhooks and the log. Where that statement fails the run
+-- starts over rule by rule, each in a subtransaction of its own, so that a rule that fails undoes its own effects, is
+-- logged, and never fails the ticket.
 --
 -- A run's own effects may be the trigger events of other rules; each rule runs at most once in it.
 
 -- What a run has to write -------------------------------------------------------------------------------------------
 create type dropwire.rule_log as (
-  rule_id uuid, status text, matched jsonb, actions jsonb, error text, execution_time_ms int);
+  rule_id uuid, status text, matched jsonb, actions jsonb, error text, execution_time_ms int,
+  set_id bigint, place int);  -- where compiled_rules has what matched
 create type dropwire.rule_wait as (rule_id uuid, action jsonb, due_at timestamptz);
 
 create table dropwire.delayed_actions (
@@ -54,54 +55,81 @@ language sql stable as $$
    where c.set_id = p_set_id and c.rule_place = p_place and c.condition is not null
 $$;
 
--- The places of the rules that hold for the ticket as it is in memory; of p_places only, unless null.
---
--- Left to right without precedence means that the last condition that decides wins: a true one joined by OR decides
--- for, a false one joined by AND against, the first one either way. So a group holds when its last deciding condition
--- is one for it, which an aggregate can tell.
-create function dropwire.matching_rules(p_set_id bigint, p_ticket public.tickets, p_places int[]) returns int[]
+-- What a set's conditions compare, by its paths: each field's text folded, its text, its number.
+create function dropwire.rule_fields(
+  p_paths text[], p_numeric boolean[], p_document jsonb,
+  out folded text[], out texts text[], out numbers double precision[]
+)
 language plpgsql stable as $$
 declare
-  v_set dropwire.rule_sets;
-  v_context jsonb;
-  v_folded text[];
-  v_texts text[];
-  v_numbers double precision[];
-  v_places int[];
+  v_value jsonb;
+  v_text text;
 begin
-  select * into v_set from dropwire.rule_sets s where s.id = p_set_id;
-  v_context := dropwire.rule_context(p_ticket, v_set.reads_complainant, v_set.reads_executor);
-  select pg_catalog.array_agg(dropwire.fold(f.text) order by f.n), pg_catalog.array_agg(pg_catalog.left(f.text, 4000) order by f.n),
-         pg_catalog.array_agg(case when v_set.numeric_paths[f.n] then dropwire.js_number(f.value) end order by f.n)
-    into v_folded, v_texts, v_numbers
-    from (select p.n, p.value, dropwire.js_text(p.value) as text
-            from (select n, v_context #> pg_catalog.string_to_array(path, '.') as value
-                    from pg_catalog.unnest(v_set.paths) with ordinality as paths (path, n)) p) f;
+  for i in 1 .. pg_catalog.cardinality(p_paths) loop
+    v_value := p_document #> pg_catalog.string_to_array(p_paths[i], '.');
+    v_text := case pg_catalog.jsonb_typeof(v_value) when 'string' then v_value #>> '{}' else dropwire.js_text(v_value) end;
+    folded[i] := dropwire.fold(v_text);
+    texts[i] := pg_catalog.left(v_text, 4000);
+    numbers[i] := case when p_numeric[i] then dropwire.js_number(v_value) end;
+  end loop;
+end
+$$;
 
-  v_places := array(
-    select k.place from dropwire.compiled_rules k
-     where k.set_id = p_set_id
-       and (k.guard_field is null or v_folded[k.guard_field] collate "C" = any (k.guard_texts))
-       and (p_places is null or k.place = any (p_places)));
-  if v_places = '{}' then
-    return v_places;
+-- Whether a rule holds for these fields: inside a group left to right without precedence, groups by AND.
+create function dropwire.rule_holds(
+  p_tests dropwire.compiled_test[], p_folded text[], p_texts text[], p_numbers double precision[]
+) returns boolean
+language plpgsql stable as $$
+declare
+  c dropwire.compiled_test;
+  v_group int;
+  v_holds boolean := true;
+begin
+  foreach c in array p_tests loop
+    if c.group_place is distinct from v_group then
+      if not v_holds then
+        return false;
+      end if;
+      v_group := c.group_place;
+    elsif c.joins_by_or = v_holds then
+      continue;  -- true or x, false and x
+    end if;
+    v_holds := dropwire.condition_holds(
+      c.test, c.texts, c.numbers, p_folded[c.field], p_texts[c.field], p_numbers[c.field]);
+  end loop;
+  return v_holds;
+end
+$$;
+
+-- The same for a ticket, from the beginning.
+create function dropwire.rule_holds(
+  p_set dropwire.rule_sets, p_tests dropwire.compiled_test[], p_ticket public.tickets
+) returns boolean
+language sql stable as $$
+  select dropwire.rule_holds(p_tests, f.folded, f.texts, f.numbers)
+    from dropwire.rule_fields(p_set.paths, p_set.numeric_paths,
+      dropwire.rule_context(p_ticket, p_set.reads_complainant, p_set.reads_executor)) f
+$$;
+
+-- The places, after p_after, of the rules whose guard lets these fields pass.
+create function dropwire.unguarded_rules(p_set dropwire.rule_sets, p_folded text[], p_after int) returns int[]
+language plpgsql stable as $$
+declare
+  v_places int[] := p_set.unguarded;
+  v_passed jsonb;
+begin
+  for i in 1 .. pg_catalog.cardinality(p_folded) loop
+    v_passed := p_set.guards -> i::text -> p_folded[i];
+    if v_passed is not null then
+      for j in 0 .. pg_catalog.jsonb_array_length(v_passed) - 1 loop
+        v_places := v_places || (v_passed -> j)::int;
+      end loop;
+    end if;
+  end loop;
+  if p_after > 0 then
+    v_places := array(select p from pg_catalog.unnest(v_places) p where p > p_after);
   end if;
-  return array(
-    select g.rule_place
-      from (
-        select e.rule_place,
-               coalesce(pg_catalog.max(e.place) filter (where e.holds and e.joins_by_or is not false), 0)
-                 > coalesce(pg_catalog.max(e.place) filter (where not e.holds and e.joins_by_or is not true), 0) as holds
-          from (select c.rule_place, c.group_place, c.place, c.joins_by_or,
-                       dropwire.condition_holds(c.test, c.texts, c.numbers,
-                         v_folded[c.field], v_texts[c.field], v_numbers[c.field]) as holds
-                  from dropwire.compiled_conditions c
-                 where c.set_id = p_set_id and c.rule_place = any (v_places)
-                offset 0) e  -- each evaluated once
-         group by e.rule_place, e.group_place) g
-     group by g.rule_place
-    having pg_catalog.bool_and(g.holds)
-     order by g.rule_place);
+  return v_places;
 end
 $$;
 
@@ -122,17 +150,22 @@ $$;
 
 -- Writes what a run has come to. Nobody else writes the ticket: it is new, or its row is locked.
 --
--- Without a search_path of its own; all names are qualified. The checks of foreign keys keep their plans per session,
--- and plan anew whenever the path is another one than the last time: with a path of its own, every ticket would plan
--- the same checks twice, at the price of all the rest.
+-- Without a search_path of its own; all names are qualified. The checks of foreign keys keep their plans per session, and
+-- plan anew whenever the path is another one than the last time: with a path of its own, every ticket would plan the same
+-- checks twice, at the price of all the rest. By index, since a session's first plan may come from a day when a table was
+-- empty; ticket_created does the same, since a check that is planned both ways may be planned each time.
 create function dropwire.write_rule_effects(
   p_ticket public.tickets, p_is_changed boolean, p_changes dropwire.ticket_change[], p_logs dropwire.rule_log[],
   p_notices jsonb[], p_waits dropwire.rule_wait[], p_ran uuid[]
 ) returns void
-language plpgsql volatile
-set plan_cache_mode = force_generic_plan set jit = off
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+language plpgsql volatile set enable_seqscan = off as $$
+declare
+  v_ids pg_catalog.uuid[] := '{}';
 begin
+  for i in 1 .. pg_catalog.cardinality(p_changes) loop
+    v_ids[i] := pg_catalog.gen_random_uuid();
+  end loop;
+
   with changed as (
     update public.tickets t
        set status = p_ticket.status, priority = p_ticket.priority, due_date = p_ticket.due_date,
@@ -140,27 +173,28 @@ begin
            executor_id = p_ticket.executor_id, category = p_ticket.category, category_id = p_ticket.category_id,
            resolved_at = p_ticket.resolved_at
      where t.id operator(pg_catalog.=) p_ticket.id and p_is_changed
-  ), activities as materialized (
-    select pg_catalog.gen_random_uuid() as id, c.activity_type, c.comment, c.metadata, c.n
-      from pg_catalog.unnest(p_changes) with ordinality as c (activity_type, comment, metadata, n)
   ), recorded as (
     insert into public.ticket_activities (id, ticket_id, tenant_id, activity_type, comment, metadata)
-    select a.id, p_ticket.id, p_ticket.tenant_id, a.activity_type, a.comment, a.metadata from activities a
+    select c.id, p_ticket.id, p_ticket.tenant_id, c.activity_type, c.comment, c.metadata
+      from rows from (pg_catalog.unnest(v_ids), pg_catalog.unnest(p_changes))
+        as c (id, activity_type, comment, metadata)
   ), queued as (
     insert into public.ticket_webhook_queue (ticket_id, activity_id, tenant_id, origin, payload)
-    select p_ticket.id, a.id, p_ticket.tenant_id, 'trigger', pg_catalog.jsonb_build_object(
-             'activity_type', a.activity_type, 'comment', a.comment, 'metadata', a.metadata,
+    select p_ticket.id, c.id, p_ticket.tenant_id, 'trigger', pg_catalog.jsonb_build_object(
+             'activity_type', c.activity_type, 'comment', c.comment, 'metadata', c.metadata,
              'created_at', pg_catalog.now())
-      from activities a
-     order by a.n
+      from rows from (pg_catalog.unnest(v_ids), pg_catalog.unnest(p_changes))
+        as c (id, activity_type, comment, metadata)
   )
-  -- A rule that somebody has deleted meanwhile has no log, and its foreign key must not fail the ticket.
+  -- A rule that somebody has deleted meanwhile has no log. One that is being deleted fails its foreign key, and the run
+  -- starts over without it.
   insert into public.rule_execution_logs
     (rule_id, ticket_id, execution_status, matched_conditions, actions_executed, error_message, execution_time_ms)
-  select l.rule_id, p_ticket.id, l.status, l.matched, l.actions, l.error, l.execution_time_ms
+  select l.rule_id, p_ticket.id, l.status, coalesce(l.matched, k.matched), l.actions, l.error, l.execution_time_ms
     from pg_catalog.unnest(p_logs) l
     join public.rules r on r.id operator(pg_catalog.=) l.rule_id
-     for key share of r;
+    left join dropwire.compiled_rules k
+      on k.set_id operator(pg_catalog.=) l.set_id and k.place operator(pg_catalog.=) l.place;
 
   if pg_catalog.cardinality(p_notices) operator(pg_catalog.>) 0 then
     insert into public.tenant_notifications (tenant_id, user_id, type, title, message, level, metadata)
@@ -217,11 +251,11 @@ end
 $$;
 
 -- Whether a rule has succeeded for a ticket as often as it may. A delayed action's log names no conditions.
-create function dropwire.has_reached_limit(p_rule dropwire.compiled_rules, p_ticket_id uuid) returns boolean
+create function dropwire.has_reached_limit(p_rule_id uuid, p_limit int, p_ticket_id uuid) returns boolean
 language sql stable as $$
-  select p_rule.max_executions is not null and p_rule.max_executions <= (
+  select p_limit is not null and p_limit <= (
     select count(*) from public.rule_execution_logs l
-     where l.rule_id = p_rule.rule_id and l.ticket_id = p_ticket_id and l.execution_status = 'success'
+     where l.rule_id = p_rule_id and l.ticket_id = p_ticket_id and l.execution_status = 'success'
        and l.matched_conditions is not null)
 $$;
 
@@ -255,111 +289,130 @@ $$;
 -- Raises where a rule fails.
 --
 -- Generic plans: from the lengths of its arrays the planner would make every statement a plan of its own, each time.
--- By index, since a session's first plan may come from a day when a table was empty.
+-- Whoever calls it sets enable_seqscan = off, since a session's first plan may come from a day when a table was empty.
 create function dropwire.run_at_once(
   p_ticket public.tickets, p_events text[], p_ran uuid[],
   out ticket public.tickets, out is_changed boolean, out changes dropwire.ticket_change[], out logs dropwire.rule_log[],
   out notices jsonb[], out waits dropwire.rule_wait[], out ran uuid[]
 )
-language plpgsql volatile set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan set jit = off
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
-  v_logs_skipped boolean;
-  v_ticket public.tickets := p_ticket;
+  v_set dropwire.rule_sets;
+  v_known text[];  -- the events for which there are rules
   v_before public.tickets;
   v_start public.tickets;  -- as it was before the event
   v_events text[] := p_events;
-  v_set_events text[];
-  v_set_ids bigint[];
-  v_set_reads text[];  -- the columns that its rules read, between commas
-  v_set_id bigint;
-  v_rule dropwire.compiled_rules;
-  v_pending int[];
-  v_reread int[];
+  v_context jsonb;
+  v_fields record;
+  v_rule record;
+  v_place int;  -- of the rule that was looked at last
+  v_places int[];
+  v_has_new_guards boolean;
+  v_has_changes boolean;
   v_stopped text[];
-  v_ran uuid[] := p_ran;
   v_run record;
   v_changed text[];
-  v_changes dropwire.ticket_change[] := '{}';
-  v_logs dropwire.rule_log[] := '{}';
-  v_notices jsonb[] := '{}';
-  v_waits dropwire.rule_wait[] := '{}';
   v_current constant uuid := case when dropwire.is_open(p_ticket.status) then p_ticket.executor_profile_id end;
   v_started timestamptz;
 begin
-  select array_agg(s.event), array_agg(s.id), array_agg(s.read_columns), (select c.log_skipped_rules from dropwire.settings c)
-    into v_set_events, v_set_ids, v_set_reads, v_logs_skipped
-    from dropwire.rule_sets s where s.tenant_id = p_ticket.tenant_id and s.superseded_at is null;
-
+  ticket := p_ticket;
+  changes := '{}';
+  logs := '{}';
+  notices := '{}';
+  waits := '{}';
+  ran := p_ran;
   for v_turn in 1 .. 8 loop
     exit when v_events = '{}';
-    v_set_id := v_set_ids[array_position(v_set_events, v_events[1])];
-    v_start := v_ticket;
+    v_start := ticket;
     v_stopped := '{}';
-    v_pending := case when v_set_id is null then '{}' else dropwire.matching_rules(v_set_id, v_ticket, null) end;
-    while v_pending <> '{}' loop
-      select * into v_rule from dropwire.compiled_rules k where k.set_id = v_set_id and k.place = v_pending[1];
-      v_pending := v_pending[2:];
-      continue when v_rule.rule_type = any (v_stopped) or v_rule.rule_id = any (v_ran)
-                 or v_rule.max_executions is not null and dropwire.has_reached_limit(v_rule, v_ticket.id);
-      v_started := clock_timestamp();
-      v_before := v_ticket;
-      v_run := dropwire.run_actions(v_ticket, v_current, v_rule.rule_id, v_rule.actions, false);
-      v_ticket := v_run.ticket;
-      v_ran := v_ran || v_rule.rule_id;
-      v_changes := v_changes || v_run.changes;
-      v_notices := v_notices || v_run.notices;
-      v_waits := v_waits || v_run.waits;
-      v_logs := v_logs || row(v_rule.rule_id, 'success',
-        coalesce(v_rule.matched, dropwire.condition_results(v_set_id, v_rule.place, v_before)), v_run.done, null,
-        dropwire.elapsed_ms(v_started))::dropwire.rule_log;
-      if v_rule.stops then
-        v_stopped := v_stopped || v_rule.rule_type;
+    v_has_changes := false;
+    v_set := null;
+    v_places := '{}';
+    if v_known is null or v_events[1] = any (v_known) then
+      select * into v_set from dropwire.rule_sets s
+       where s.tenant_id = p_ticket.tenant_id and s.event = v_events[1] and s.superseded_at is null;
+      if found then
+        v_known := v_set.tenant_events;
+        v_context := dropwire.rule_context(ticket, v_set.reads_complainant, v_set.reads_executor);
+        v_fields := dropwire.rule_fields(v_set.paths, v_set.numeric_paths, v_context);
+        v_place := 0;
+        v_places := dropwire.unguarded_rules(v_set, v_fields.folded, 0);
       end if;
-      if v_run.changes <> '{}' or v_before.category is distinct from v_ticket.category then
-        -- Later rules see what this one did: those that read it are evaluated again.
-        v_changed := dropwire.changed_by_rules(v_before, v_ticket);
-        continue when not v_changed && string_to_array(v_set_reads[array_position(v_set_events, v_events[1])], ',');
-        v_reread := array(select k.place from dropwire.compiled_rules k
-                           where k.set_id = v_set_id and k.place > v_rule.place and k.reads && v_changed
-                             and k.rule_type <> all (v_stopped));
-        if v_reread <> '{}' then
-          v_pending := array(select p from unnest(v_pending) p where p <> all (v_reread)
-                             union all
-                             select unnest(dropwire.matching_rules(v_set_id, v_ticket, v_reread))
-                             order by 1);
+    end if;
+
+    while v_places <> '{}' loop
+      v_has_new_guards := false;
+      for v_rule in
+        select k.place, k.rule_id, k.rule_type, k.stops, k.max_executions, k.tests, k.actions,
+               k.matched is not null as matches_one_way
+          from dropwire.compiled_rules k
+         where k.set_id = v_set.id and k.place = any (v_places)
+         order by k.place
+      loop
+        v_place := v_rule.place;
+        continue when v_rule.rule_type = any (v_stopped)
+                   or not dropwire.rule_holds(v_rule.tests, v_fields.folded, v_fields.texts, v_fields.numbers)
+                   or v_rule.rule_id = any (ran)
+                   or v_rule.max_executions is not null
+                      and dropwire.has_reached_limit(v_rule.rule_id, v_rule.max_executions, ticket.id);
+        v_started := clock_timestamp();
+        v_before := ticket;
+        v_run := dropwire.run_actions(ticket, v_current, v_rule.rule_id, v_rule.actions, false);
+        ticket := v_run.ticket;
+        ran := ran || v_rule.rule_id;
+        changes := changes || v_run.changes;
+        notices := notices || v_run.notices;
+        waits := waits || v_run.waits;
+        logs := logs || row(v_rule.rule_id, 'success',
+          case when not v_rule.matches_one_way then dropwire.condition_results(v_set.id, v_place, v_before) end,
+          v_run.done, null, dropwire.elapsed_ms(v_started), v_set.id, v_place)::dropwire.rule_log;
+        if v_rule.stops then
+          v_stopped := v_stopped || v_rule.rule_type;
         end if;
-      end if;
+        -- Later rules see what this one did.
+        continue when v_run.changes = '{}' and v_before.category is not distinct from ticket.category
+                  and v_before.category_id is not distinct from ticket.category_id;
+        v_has_changes := true;
+        v_changed := dropwire.changed_by_rules(v_before, ticket);
+        continue when not v_changed && v_set.read_columns;
+        v_context := case
+          when v_set.reads_executor or v_changed && '{due_date,sla_due_date,resolved_at}'
+          then dropwire.rule_context(ticket, v_set.reads_complainant, v_set.reads_executor)
+          else v_context || jsonb_build_object(
+            'status', ticket.status, 'priority', ticket.priority, 'category', ticket.category,
+            'category_id', ticket.category_id, 'executor_id', ticket.executor_id,
+            'executor_profile_id', ticket.executor_profile_id) end;
+        v_fields := dropwire.rule_fields(v_set.paths, v_set.numeric_paths, v_context);
+        v_has_new_guards := v_changed && v_set.guard_columns;
+        exit when v_has_new_guards;
+      end loop;
+      exit when not v_has_new_guards;
+      v_places := dropwire.unguarded_rules(v_set, v_fields.folded, v_place);
     end loop;
 
-    if v_logs_skipped and v_set_id is not null then
-      v_logs := v_logs || array(
-        select row(k.rule_id, 'skipped', null, null, null, 0)::dropwire.rule_log
+    if v_set.logs_skipped then
+      logs := logs || array(
+        select row(k.rule_id, 'skipped', null, null, null, 0, null, null)::dropwire.rule_log
           from dropwire.compiled_rules k
-         where k.set_id = v_set_id and k.rule_id <> all (v_ran)
+         where k.set_id = v_set.id and k.rule_id <> all (ran)
            -- Behind a rule that stops its type nothing is looked at.
            and not exists (select from dropwire.compiled_rules s
-                            where s.set_id = v_set_id and s.rule_id = any (v_ran) and s.stops
+                            where s.set_id = v_set.id and s.rule_id = any (ran) and s.stops
                               and s.rule_type = k.rule_type and s.place < k.place)
          order by k.place);
     end if;
-    if v_events[1] = 'on_create' then
-      v_before := v_ticket;
-      v_ticket := dropwire.with_default_executor(v_ticket);
-      v_changes := v_changes || dropwire.ticket_changes(v_before, v_ticket);
+    if v_events[1] = 'on_create' and ticket.executor_profile_id is null and ticket.executor_id is null then
+      v_before := ticket;
+      ticket := dropwire.with_default_executor(ticket);
+      changes := changes || dropwire.ticket_changes(v_before, ticket);
+      v_has_changes := v_has_changes or ticket.executor_profile_id is not null;
     end if;
-    v_changed := dropwire.changed_by_rules(v_start, v_ticket);
-    v_events := v_events[2:] || dropwire.events_of(v_changed);
+    v_events := v_events[2:];
+    if v_has_changes then
+      v_events := v_events || dropwire.events_of(dropwire.changed_by_rules(v_start, ticket));
+    end if;
   end loop;
-
-  ticket := v_ticket;
-  is_changed := dropwire.changed_by_rules(p_ticket, v_ticket) <> '{}';
-  changes := v_changes;
-  logs := v_logs;
-  notices := v_notices;
-  waits := v_waits;
-  ran := v_ran;
+  is_changed := dropwire.changed_by_rules(p_ticket, ticket) <> '{}';
 end
 $$;
 
@@ -374,7 +427,7 @@ declare
   v_start public.tickets;
   v_before public.tickets;
   v_events text[] := p_events;
-  v_set_id bigint;
+  v_set dropwire.rule_sets;
   v_rule dropwire.compiled_rules;
   v_stopped text[];
   v_ran uuid[] := '{}';
@@ -393,10 +446,10 @@ begin
     exit when v_events = '{}';
     v_start := ticket;
     v_stopped := '{}';
-    select s.id into v_set_id from dropwire.rule_sets s
+    select s.* into v_set from dropwire.rule_sets s
      where s.tenant_id = ticket.tenant_id and s.event = v_events[1] and s.superseded_at is null;
 
-    for v_rule in select * from dropwire.compiled_rules k where k.set_id = v_set_id order by k.place loop
+    for v_rule in select * from dropwire.compiled_rules k where k.set_id = v_set.id order by k.place loop
       v_started := clock_timestamp();
       v_before := ticket;
       v_error := null;
@@ -405,19 +458,19 @@ begin
       v_notices := '{}';
       v_current := case when dropwire.is_open(ticket.status) then ticket.executor_profile_id end;
       begin
-        v_matched := dropwire.matching_rules(v_set_id, ticket, array[v_rule.place]) <> '{}';
+        v_matched := dropwire.rule_holds(v_set, v_rule.tests, ticket);
         v_outcome := case when v_rule.rule_type = any (v_stopped) then 'stopped'
                           when not v_matched then 'not matched'
                           when v_rule.rule_id = any (v_ran) then 'ran before'
-                          when dropwire.has_reached_limit(v_rule, ticket.id) then 'limit reached'
+                          when dropwire.has_reached_limit(v_rule.rule_id, v_rule.max_executions, ticket.id) then 'limit reached'
                           else 'success' end;
         if v_outcome = 'success' then
           v_ran := v_ran || v_rule.rule_id;
           v_run := dropwire.run_actions(ticket, v_current, v_rule.rule_id, v_rule.actions, p_is_dry);
           if not p_is_dry then
             perform dropwire.write_rule_effects(v_run.ticket, true, v_run.changes, array[row(v_rule.rule_id, 'success',
-              dropwire.condition_results(v_set_id, v_rule.place, ticket), v_run.done, null,
-              dropwire.elapsed_ms(v_started))::dropwire.rule_log], v_run.notices, v_run.waits, v_ran);
+              dropwire.condition_results(v_set.id, v_rule.place, ticket), v_run.done, null,
+              dropwire.elapsed_ms(v_started), null, null)::dropwire.rule_log], v_run.notices, v_run.waits, v_ran);
           end if;
           ticket := v_run.ticket;
           v_done := v_run.done;
@@ -437,12 +490,12 @@ begin
           'rule_id', v_rule.rule_id, 'rule_name', (select r.rule_name from public.rules r where r.id = v_rule.rule_id),
           'rule_type', v_rule.rule_type, 'event', v_events[1], 'matched', v_matched,
           'outcome', case v_outcome when 'success' then 'would run' else v_outcome end, 'error', v_error,
-          'conditions', dropwire.condition_results(v_set_id, v_rule.place, v_before, true),
+          'conditions', dropwire.condition_results(v_set.id, v_rule.place, v_before, true),
           'actions', v_done, 'activities', to_jsonb(v_changes), 'notifications', to_jsonb(v_notices));
       elsif v_outcome = 'failed' or v_logs_skipped and v_outcome in ('not matched', 'limit reached') then
         perform dropwire.write_rule_effects(ticket, false, '{}', array[row(v_rule.rule_id,
           case v_outcome when 'failed' then 'failed' else 'skipped' end, null, null, v_error,
-          dropwire.elapsed_ms(v_started))::dropwire.rule_log], '{}', '{}', '{}');
+          dropwire.elapsed_ms(v_started), null, null)::dropwire.rule_log], '{}', '{}', '{}');
       end if;
     end loop;
 
@@ -471,9 +524,9 @@ language plpgsql volatile security definer as $$
 declare
   v_ticket public.tickets;
   v_run record;
-  v_actor pg_catalog.text;
+  v_set pg_catalog.text;
 begin
-  v_actor := pg_catalog.set_config('dropwire.actor', 'rules', true);
+  v_set := pg_catalog.set_config('dropwire.actor', 'rules', true);
   begin
     select t.* into v_ticket from public.tickets t where t.id operator(pg_catalog.=) p_ticket_id;
     v_run := dropwire.run_at_once(v_ticket, p_events, '{}'::pg_catalog.uuid[]);
@@ -488,7 +541,7 @@ begin
       raise warning 'rules of ticket % did not run: %', p_ticket_id, sqlerrm;
     end;
   end;
-  v_actor := pg_catalog.set_config('dropwire.actor', '', true);
+  v_set := pg_catalog.set_config('dropwire.actor', '', true);
 end
 $$;
 
@@ -521,14 +574,23 @@ create trigger trigger_enqueue_ticket_activity_webhook after insert on public.ti
   for each row when (current_setting('dropwire.actor', true) is distinct from 'rules')
   execute function public.enqueue_ticket_activity_webhook();
 
+-- Entries behind the first one of a new ticket, which the same transaction has queued, change nothing about its head.
+drop trigger trigger_webhook_queued on public.ticket_webhook_queue;
+create trigger trigger_webhook_queued after insert on public.ticket_webhook_queue
+  for each row
+  when (new.status <> 'delivered' and (new.status <> 'processing' or new.lease_expires_at is not null)
+    and (new.origin <> 'trigger' or current_setting('dropwire.new_ticket', true) is distinct from new.ticket_id::text))
+  execute function dropwire.webhook_queued();
+
 -- A new ticket: its creation entry first, then the rules, whose activities queue behind it. Nobody else can see
 -- the ticket yet, so the entry needs no lock. Payloads are read when sent: Make sees the state after the rules.
 --
 -- Without a search_path of its own, like what calls it on the path of every new ticket (see 0006).
 create or replace function dropwire.ticket_created() returns trigger
-language plpgsql volatile security definer as $$
+language plpgsql volatile security definer set enable_seqscan = off as $$
 declare
   v_has_rules boolean;
+  v_set pg_catalog.text;
 begin
   if new.tenant_id is not null then
     -- One statement for all. Rules are looked for here rather than in run_rules: most tickets then cost two index
@@ -544,7 +606,10 @@ begin
                     where l.tenant_id operator(pg_catalog.=) new.tenant_id and l.is_default)
       into v_has_rules;
     if v_has_rules then
+      -- Its first entry stands until the commit: what rules queue behind it needs no look at the head.
+      v_set := pg_catalog.set_config('dropwire.new_ticket', new.id::pg_catalog.text, true);
       perform dropwire.run_rules(new.id, '{on_create}'::pg_catalog.text[]);
+      v_set := pg_catalog.set_config('dropwire.new_ticket', '', true);
     end if;
   end if;
   return null;
@@ -552,7 +617,7 @@ end
 $$;
 
 create function dropwire.ticket_updated() returns trigger
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
   v_events text[] := '{}';
 begin
@@ -676,7 +741,8 @@ begin
   elsif not coalesce(dropwire.action_condition_holds(
       p_delayed.action ->> 'condition', dropwire.rule_context(p_ticket, true, true)), false) then
     perform dropwire.write_rule_effects(p_ticket, false, '{}', array[row(p_delayed.rule_id, 'skipped', null,
-      jsonb_build_array(jsonb_build_object('action', p_delayed.action -> 'type', 'skipped', true)), null, 0)::dropwire.rule_log],
+      jsonb_build_array(jsonb_build_object('action', p_delayed.action -> 'type', 'skipped', true)), null, 0, null,
+      null)::dropwire.rule_log],
       '{}', '{}', '{}');
     return;
   end if;
@@ -686,7 +752,7 @@ begin
   v_ticket := v_applied.ticket;
   perform dropwire.write_rule_effects(v_ticket, true, dropwire.ticket_changes(p_ticket, v_ticket), array[
     row(p_delayed.rule_id, 'success', null, jsonb_build_array(v_applied.done), null,
-        dropwire.elapsed_ms(v_started))::dropwire.rule_log],
+        dropwire.elapsed_ms(v_started), null, null)::dropwire.rule_log],
     v_applied.notices, '{}', '{}');
   v_run := dropwire.run_at_once(
     v_ticket, dropwire.events_of(dropwire.changed_by_rules(p_ticket, v_ticket)), p_delayed.ran);
@@ -723,7 +789,7 @@ begin
         continue;
       when others then
         perform dropwire.write_rule_effects(v_ticket, false, '{}', array[
-          row(v_delayed.rule_id, 'failed', null, null, sqlerrm, 0)::dropwire.rule_log], '{}', '{}', '{}');
+          row(v_delayed.rule_id, 'failed', null, null, sqlerrm, 0, null, null)::dropwire.rule_log], '{}', '{}', '{}');
     end;
     delete from dropwire.delayed_actions d where d.id = v_delayed.id;
     v_count := v_count + 1;
