@@ -186,15 +186,15 @@ begin
       from rows from (pg_catalog.unnest(v_ids), pg_catalog.unnest(p_changes))
         as c (id, activity_type, comment, metadata)
   )
-  -- A rule that somebody has deleted meanwhile has no log. One that is being deleted fails its foreign key, and the run
-  -- starts over without it.
+  -- A rule that somebody has deleted meanwhile has no log, and its foreign key must not fail the ticket.
   insert into public.rule_execution_logs
     (rule_id, ticket_id, execution_status, matched_conditions, actions_executed, error_message, execution_time_ms)
   select l.rule_id, p_ticket.id, l.status, coalesce(l.matched, k.matched), l.actions, l.error, l.execution_time_ms
     from pg_catalog.unnest(p_logs) l
     join public.rules r on r.id operator(pg_catalog.=) l.rule_id
     left join dropwire.compiled_rules k
-      on k.set_id operator(pg_catalog.=) l.set_id and k.place operator(pg_catalog.=) l.place;
+      on k.set_id operator(pg_catalog.=) l.set_id and k.place operator(pg_catalog.=) l.place
+     for key share of r;
 
   if pg_catalog.cardinality(p_notices) operator(pg_catalog.>) 0 then
     insert into public.tenant_notifications (tenant_id, user_id, type, title, message, level, metadata)
