@@ -98,7 +98,10 @@ pub fn routes(state: &AppState, rest: &Arc<RestState>, inbox: Option<Inbox>) -> 
     if let Some(inbox) = inbox {
         routes = routes.at(dev::INBOX_PATH, dev::inbox_endpoint(inbox));
     }
-    let routes = routes.data(state.clone()).data(Arc::clone(rest));
+    let routes = routes
+        .data(state.clone())
+        .data(state.pool.clone())
+        .data(Arc::clone(rest));
     // /rest/v1 in front of the table: below it, paths are read undecoded.
     trace(RestMount {
         rest: Arc::clone(rest),
@@ -250,8 +253,15 @@ async fn rest_state(
     reloader.follow_signals().map_err(AppError::Signals)?;
     let url = format!("{}{REST}", settings.public_url());
     let server = Server::from_uri(&url).unwrap_or_else(|| Server::listening(settings.listen, REST));
-    let (pool, cache) = (database.pool.clone(), reloader.cache().clone());
-    let rest = RestState::new(live, pool, cache, server, settings.http.clone());
+    let (pool, cache) = (database.rest.clone(), reloader.cache().clone());
+    let rest = RestState::new(
+        live,
+        pool,
+        database.pool.clone(),
+        cache,
+        server,
+        settings.http.clone(),
+    );
     reloader.cache().settled().await;
     Ok((Arc::new(rest), reloader))
 }

@@ -116,7 +116,7 @@ pub struct DatabaseSettings {
     pub bin_dir: Option<PathBuf>,
     /// Whether `serve` applies pending migrations to a database that it was pointed at.
     pub migrate: bool,
-    /// Connections for requests.
+    /// Connections for requests and webhooks, two at least: half of them are for `/rest/v1`.
     pub pool_size: usize,
     /// How long a request waits for a free connection.
     pub pool_timeout: Duration,
@@ -277,7 +277,7 @@ impl DatabaseSettings {
             },
             bin_dir: env.text("DROPWIRE_POSTGRES_BIN").map(PathBuf::from),
             migrate: flags.migrate || env.flag("DROPWIRE_MIGRATE")?,
-            pool_size: env.count("DROPWIRE_DB_POOL_SIZE", 20, 1..=1000)?,
+            pool_size: env.count("DROPWIRE_DB_POOL_SIZE", 20, 2..=1000)?,
             pool_timeout: env.millis("DROPWIRE_DB_POOL_TIMEOUT_MS", 10_000, 1..=600_000)?,
             transaction_pooler: env.flag("DROPWIRE_DB_TRANSACTION_POOLER")?,
         })

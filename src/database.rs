@@ -10,6 +10,7 @@ use crate::pg::login::{self, LoginError};
 use crate::pg::migrate::{self, MigrateError};
 use crate::pg::pool::{Pool, PoolError, PoolSettings, Statements};
 use crate::pg::server::{EmbeddedOptions, EmbeddedServer, ServerError};
+use crate::pg::wire::{self, LeaseError};
 
 /// Why the database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum DatabaseError {
     /// The pool could not be built.
     #[error(transparent)]
     Pool(#[from] PoolError),
+    /// That of `/rest/v1` could not be built.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
     /// The embedded database's own secret could not be kept.
     #[error("keeping the JWT secret in {path}: {source}")]
     Secret {
@@ -54,6 +58,8 @@ pub enum DatabaseError {
 pub struct Database {
     /// Connections as the login role.
     pub pool: Pool,
+    /// Those of `/rest/v1`.
+    pub rest: wire::Pool,
     /// The owner's connection.
     pub owner: Target,
     /// The login role's.
@@ -77,8 +83,10 @@ impl Database {
             }
         }
         let login = login(&owner, &settings.database).await?;
+        let (rest, others) = pool_settings(&settings.database);
         Ok(Self {
-            pool: pool(&login, &settings.database)?,
+            pool: Pool::new(&login, others)?,
+            rest: wire::Pool::new(&login, rest)?,
             owner,
             login,
             jwt_secret,
@@ -89,6 +97,7 @@ impl Database {
     /// Closes the pool and stops an embedded server.
     pub async fn close(self) {
         self.pool.close();
+        self.rest.close();
         if let Some(server) = self.embedded {
             server.stop().await;
         }
@@ -140,19 +149,21 @@ async fn login(owner: &Target, settings: &DatabaseSettings) -> Result<Target, Da
     }
 }
 
-/// The pool of the login role that requests run as.
-fn pool(login: &Target, settings: &DatabaseSettings) -> Result<Pool, DatabaseError> {
+/// The pools of the login role that requests run as: that of `/rest/v1`, and that of all else. They share the
+/// connections of the setting evenly, since neither may starve the other.
+fn pool_settings(settings: &DatabaseSettings) -> (PoolSettings, PoolSettings) {
     let statements = if settings.transaction_pooler {
         Statements::Unnamed
     } else {
         Statements::Prepared
     };
-    let pool_settings = PoolSettings {
-        max_size: settings.pool_size,
+    let of = |max_size| PoolSettings {
+        max_size,
         wait_timeout: settings.pool_timeout,
         statements,
     };
-    Ok(Pool::new(login, pool_settings)?)
+    let others = settings.pool_size / 2;
+    (of(settings.pool_size - others), of(others))
 }
 
 /// The configured secret; with the embedded database, else the one kept beside it.
@@ -201,4 +212,20 @@ fn kept_secret(data_dir: &Path) -> Result<Secret, DatabaseError> {
     std::fs::read_to_string(&path)
         .map(|secret| Secret::new(secret.trim()))
         .map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Env, Flags};
+
+    #[test]
+    fn both_pools_together_have_the_connections_of_the_setting() {
+        for (size, rest, others) in [("2", 1, 1), ("5", 3, 2), ("20", 10, 10)] {
+            let env = Env::from_pairs(&[("DROPWIRE_DB_POOL_SIZE", size)]);
+            let settings = Settings::load(&Flags::default(), &env).unwrap();
+            let (of_rest, of_others) = pool_settings(&settings.database);
+            assert_eq!((of_rest.max_size, of_others.max_size), (rest, others));
+        }
+    }
 }

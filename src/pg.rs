@@ -8,3 +8,4 @@ pub mod server;
 #[cfg(test)]
 pub(crate) mod test_cluster;
 pub mod tls;
+pub mod wire;

@@ -54,7 +54,9 @@ pub async fn handle(state: &RestState, mount: &str, request: Request) -> Respons
     let mut response = if let Some(response) = cors.preflight(request.method(), request.headers()) {
         response
     } else {
-        let answer = AssertUnwindSafe(respond(state, &current, mount, request)).catch_unwind();
+        // Boxed, since it is large and the layers around it hand it on by value.
+        let answer = Box::pin(respond(state, &current, mount, request));
+        let answer = AssertUnwindSafe(answer).catch_unwind();
         let mut response = match answer.await {
             Ok(Ok(answer)) => wire::answer(answer, version),
             Ok(Err(refusal)) => wire::refusal(&refusal, settings),
@@ -75,7 +77,7 @@ async fn respond(
     mut http: Request,
 ) -> Result<Answer, Refusal> {
     let settings = &*current.settings;
-    let mut timing = Timing::start();
+    let mut timing = Timing::start(settings.server_timing);
     let asked = state.identify(current, http.headers(), http.uri().query());
     timing.end(Stage::Jwt);
     let cache = state
@@ -105,18 +107,20 @@ async fn respond(
     let mut answer = match Transaction::of(&plan, &request, settings, &identity) {
         Some(transaction) => match claim.filter(|_| transaction.writes()) {
             None => {
+                transaction.log(settings.log_query);
                 let outcome = execute::run(&state.pool, transaction).await?;
                 timing.end(Stage::Transaction);
                 response::build(&plan, &request, settings, outcome)?
             }
             Some(claim) => {
+                transaction.log(settings.log_query);
                 let settings = Arc::clone(&current.settings);
                 let build = move |outcome| {
                     let answer = response::build(&plan, &request, &settings, outcome)?;
                     let kept = idempotency::keep(&answer);
                     Ok((answer, kept))
                 };
-                let once = execute::run_once(&state.pool, transaction, claim, build).await?;
+                let once = Box::pin(execute::run_once(&state.pool, transaction, claim, build)).await?;
                 timing.end(Stage::Transaction);
                 match once {
                     Once::Ran(answer) => answer,
@@ -124,7 +128,7 @@ async fn respond(
                 }
             }
         },
-        None => describe(state, &plan, &request, &cache, settings, &identity).await?,
+        None => Box::pin(describe(state, &plan, &request, &cache, settings, &identity)).await?,
     };
     timing.end(Stage::Response);
     if settings.server_timing {
@@ -193,7 +197,7 @@ async fn describe(
         return Err(refuse_description());
     }
     let opening = Opening::of(plan, request, settings, identity);
-    let reading = Reading::begin(&state.pool, &opening).await?;
+    let reading = Reading::begin(&state.describing, &opening).await?;
     let access = Access::query(reading.client(), schema, settings.openapi_mode).await;
     let access = reading.finish(access).await?;
     let document = openapi::document(cache, &access, settings, schema, &state.server);

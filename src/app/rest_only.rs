@@ -16,6 +16,7 @@ use crate::http::server::HttpServer;
 use crate::http::trace::trace;
 use crate::pg::connect::Target;
 use crate::pg::pool::{Pool, PoolError, PoolSettings, Statements};
+use crate::pg::wire;
 use crate::rest;
 use crate::rest::openapi::Server;
 use crate::rest::settings::{
@@ -184,14 +185,23 @@ impl RestOnly {
             None => None,
         };
         let connection = &settings.connection;
-        let pool = pool(&settings.target, connection).map_err(DatabaseError::Pool)?;
+        let pool =
+            wire::Pool::new(&settings.target, pool_settings(connection)).map_err(DatabaseError::Lease)?;
+        let describing = describing(&settings.target, connection).map_err(DatabaseError::Pool)?;
         let live = LiveSettings::load(settings.env, Access::Tokens)?;
         let configure = live.configure(&settings.target);
         let mut reloader = Reloader::start(settings.target, live.channel(), configure);
         reloader.follow_signals().map_err(AppError::Signals)?;
         let server = Server::listening(acceptor.local_addr(), "/");
         let cache = reloader.cache().clone();
-        let rest = Arc::new(RestState::new(live, pool.clone(), cache, server, settings.http));
+        let rest = Arc::new(RestState::new(
+            live,
+            pool.clone(),
+            describing.clone(),
+            cache,
+            server,
+            settings.http,
+        ));
         // Listens on the admin address before there is a cache, so that /ready can say so.
         let (address, admin_address) = (
             acceptor.local_addr(),
@@ -211,7 +221,12 @@ impl RestOnly {
             reloader,
             server,
             admin,
-            sweeper: tokio::spawn(sweep(pool, connection.max_idletime, connection.max_lifetime)),
+            sweeper: tokio::spawn(sweep(
+                pool,
+                describing,
+                connection.max_idletime,
+                connection.max_lifetime,
+            )),
         })
     }
 
@@ -236,6 +251,7 @@ impl RestOnly {
             admin.stop().ended().await.map_err(AppError::Serve)?;
         }
         self.rest.pool.close();
+        self.rest.describing.close();
         served.map_err(AppError::Serve)
     }
 }
@@ -249,26 +265,35 @@ async fn bind(address: SocketAddr, limits: Limits, shared: bool) -> Result<Guard
     bound.map_err(|source| AppError::Listen { address, source })
 }
 
-fn pool(target: &Target, connection: &ConnectionSettings) -> Result<Pool, PoolError> {
+/// The schema is described seldom, and one request at a time.
+fn describing(target: &Target, connection: &ConnectionSettings) -> Result<Pool, PoolError> {
+    let settings = PoolSettings {
+        max_size: 1,
+        ..pool_settings(connection)
+    };
+    Pool::new(target, settings)
+}
+
+fn pool_settings(connection: &ConnectionSettings) -> PoolSettings {
     let statements = if connection.prepared_statements {
         Statements::Prepared
     } else {
         Statements::Unnamed
     };
-    let settings = PoolSettings {
+    PoolSettings {
         max_size: connection.pool_size,
         wait_timeout: connection.acquisition_timeout,
         statements,
-    };
-    Pool::new(target, settings)
+    }
 }
 
 /// Closes connections that have rested or lived for too long.
-async fn sweep(pool: Pool, idle: Duration, age: Duration) {
+async fn sweep(pool: wire::Pool, describing: Pool, idle: Duration, age: Duration) {
     let pause = (idle.min(age) / 2).max(SWEEP_MIN);
     loop {
         tokio::time::sleep(pause).await;
         pool.close_idle(idle, age);
+        describing.close_idle(idle, age);
     }
 }
 

@@ -27,7 +27,11 @@ pub const DATABASE: Section = Section {
             "false",
             "true behind PgBouncer/Supavisor in transaction mode",
         ),
-        ("DROPWIRE_DB_POOL_SIZE", "20", "connections for requests"),
+        (
+            "DROPWIRE_DB_POOL_SIZE",
+            "20",
+            "connections for requests, half of them for /rest/v1",
+        ),
         (
             "DROPWIRE_DB_POOL_TIMEOUT_MS",
             "10000",

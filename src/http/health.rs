@@ -9,6 +9,7 @@ use poem::{IntoResponse, Response, handler};
 use serde_json::json;
 
 use crate::error::chain;
+use crate::pg::pool::Pool;
 use crate::rest::state::RestState;
 
 /// Longest wait for the database's answer.
@@ -20,13 +21,21 @@ pub fn live() -> Json<serde_json::Value> {
     Json(json!({"status": "live"}))
 }
 
-/// Whether requests can be served as they should be: 200 when the database answers and the schema cache is that of
-/// its latest reload, else 503.
+/// Whether requests can be served as they should be: 200 when the database answers on each pool and the schema cache is
+/// that of its latest reload, else 503. `others` is the pool of what is not `/rest/v1`, where there is anything else.
 #[handler]
-pub async fn ready(rest: Data<&Arc<RestState>>) -> Response {
-    match tokio::time::timeout(PATIENCE, rest.pool.query("select 1", &[])).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => return no_database(&chain(&error)),
+pub async fn ready(rest: Data<&Arc<RestState>>, others: Option<Data<&Pool>>) -> Response {
+    let answers = async {
+        rest.pool.ping().await.map_err(|error| chain(&error))?;
+        match others {
+            Some(pool) => pool.execute("select 1", &[]).await.map(drop),
+            None => Ok(()),
+        }
+        .map_err(|error| chain(&error))
+    };
+    match tokio::time::timeout(PATIENCE, answers).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return no_database(&error),
         Err(_elapsed) => return no_database("the database did not answer in time"),
     }
     let cache = rest.cache_state();

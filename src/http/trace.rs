@@ -30,7 +30,7 @@ pub fn trace(routes: impl Endpoint + 'static) -> impl Endpoint + 'static {
 async fn answer<E: Endpoint>(routes: Arc<E>, req: Request) -> poem::Result<Response> {
     let id = request_id(&req);
     let method = req.method().clone();
-    let path = req.uri().path().to_owned();
+    let uri = req.uri().clone();
     let started = Instant::now();
     let span = tracing::info_span!("request", id);
     let mut response = if headers_len(&req) > HEADERS_MAX_BYTES {
@@ -46,7 +46,7 @@ async fn answer<E: Endpoint>(routes: Arc<E>, req: Request) -> poem::Result<Respo
     };
     let status = response.status().as_u16();
     let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
-    span.in_scope(|| tracing::debug!(%method, path, status, duration_ms, "answered"));
+    span.in_scope(|| tracing::debug!(%method, path = uri.path(), status, duration_ms, "answered"));
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }

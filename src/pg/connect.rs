@@ -205,6 +205,16 @@ impl Target {
         tls::connector(self.ssl_mode, &self.roots, self.is_direct())
     }
 
+    /// As [`Target::connector`], for what speaks TLS itself.
+    pub(super) fn tls_config(&self) -> Result<rustls::ClientConfig, TlsError> {
+        tls::config(self.ssl_mode, &self.roots, self.is_direct())
+    }
+
+    /// Everything that a connection is opened with, TLS aside.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Opens one connection, however long it takes, and hands out the task that drives it too.
     pub(super) async fn open(
         &self,

@@ -26,12 +26,12 @@ pub use self::text::Text;
 use super::connect::{ConnectError, OPEN_TIMEOUT, Target};
 
 /// Age at which a connection is replaced, so that `alter role … set` arrives and a bloated backend ends.
-const MAX_AGE: Duration = Duration::from_secs(30 * 60);
+pub(super) const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 /// Rest after which a connection is asked whether it still lives. Busier ones are not: the question costs a round
 /// trip, and a connection lost in between fails its statement instead.
-const PROBE_AFTER: Duration = Duration::from_secs(5);
+pub(super) const PROBE_AFTER: Duration = Duration::from_secs(5);
 /// Longest wait for that answer.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How large and how patient a pool is.
 #[derive(Clone, Copy, Debug)]

@@ -103,10 +103,15 @@ pub enum TlsError {
     Protocol(#[source] rustls::Error),
 }
 
-/// Builds the connector for connections of this mode; `direct` is `sslnegotiation=direct`.
+/// Builds tokio-postgres' connector, over [`config`].
+pub(super) fn connector(mode: SslMode, roots: &Roots, direct: bool) -> Result<MakeRustlsConnect, TlsError> {
+    config(mode, roots, direct).map(MakeRustlsConnect::new)
+}
+
+/// Configures TLS for connections of this mode; `direct` is `sslnegotiation=direct`.
 ///
 /// Roots are read here, once: a pool that outlives a change of the file keeps the old ones.
-pub(super) fn connector(mode: SslMode, roots: &Roots, direct: bool) -> Result<MakeRustlsConnect, TlsError> {
+pub(super) fn config(mode: SslMode, roots: &Roots, direct: bool) -> Result<ClientConfig, TlsError> {
     let check = match (mode, roots) {
         (SslMode::Disable | SslMode::Prefer, _) | (SslMode::Require, Roots::System) => Check::Nothing,
         (SslMode::Require, Roots::File(_)) | (SslMode::VerifyCa, _) => Check::Chain,
@@ -135,7 +140,7 @@ pub(super) fn connector(mode: SslMode, roots: &Roots, direct: bool) -> Result<Ma
     if direct {
         config.alpn_protocols = vec![ALPN.to_vec()];
     }
-    Ok(MakeRustlsConnect::new(config))
+    Ok(config)
 }
 
 /// The part of a server certificate that must hold.
@@ -258,7 +263,7 @@ impl ServerCertVerifier for Verifier {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use crate::error::chain;
     use std::{
         fs,
@@ -276,13 +281,13 @@ mod tests {
     const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nssl = on";
 
     /// A server with TLS on 127.0.0.1, reached under any name.
-    struct Server {
-        cluster: Cluster,
-        port: u16,
+    pub(in crate::pg) struct Server {
+        pub(in crate::pg) cluster: Cluster,
+        pub(in crate::pg) port: u16,
     }
 
     impl Server {
-        fn start(certificate: &Certificate, key: &KeyPair) -> Self {
+        pub(in crate::pg) fn start(certificate: &Certificate, key: &KeyPair) -> Self {
             // Below the ephemeral range, where another program's outgoing connection could hold the port.
             static NEXT: AtomicU16 = AtomicU16::new(0);
             let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
@@ -298,7 +303,7 @@ mod tests {
             }
         }
 
-        fn file(&self, name: &str, certificate: &Certificate) -> String {
+        pub(in crate::pg) fn file(&self, name: &str, certificate: &Certificate) -> String {
             let path = self.cluster.file(name);
             fs::write(&path, certificate.pem()).unwrap();
             path.display().to_string()

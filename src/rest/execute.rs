@@ -1,30 +1,30 @@
 //! Statements in one transaction -> result set.
 //!
-//! Everything that does not depend on an answer goes out at once: BEGIN, the session's settings, the pre-request, the
-//! main statement, and COMMIT, in one round trip. Then the answers are read in that order, so that the first error is
-//! the one that is told: after it the server refuses the rest (25P02), and COMMIT, which rolls back then, succeeds all
-//! the same. COMMIT waits only where the number of rows decides whether a write stands. A result that turns out to be
-//! too large for one value is read again, row by row, in a transaction of its own.
+//! Everything that does not depend on an answer goes out at once: the session's settings, the pre-request, and the main
+//! statement, in one round trip. The server takes what stands before one Sync for one transaction, and passes over what
+//! follows an error, so BEGIN and COMMIT are sent only where they say more than that: another isolation, a rollback, an
+//! end that waits for the number of rows, or a pooler in between. A result that turns out to be too large for one value
+//! is read again, row by row, in a transaction of its own.
 //!
 //! A read ends with its request. A write runs on a task of its own, so that a client that goes away cannot leave it
 //! half-way: it is committed or refused as if the client had stayed.
 
 mod failure;
 pub mod once;
+mod reading;
 mod result_set;
+mod round;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
-use futures_util::TryStreamExt as _;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Error, Row};
 use tracing::Instrument as _;
 
+use self::round::{Round, settle};
 use self::stream::{Counting, Large};
-use self::verdict::{Objection, Verdict, judge};
-use crate::pg::pool::{Lease, Pool, Text, is_stale, is_unavailable};
+use self::verdict::{Objection, Verdict};
+use crate::pg::wire::{Lease, Pool, Replies, Step, WireError};
 use crate::rest::auth::Identity;
 use crate::rest::error::RestError;
 use crate::rest::plan::Plan;
@@ -34,6 +34,7 @@ use crate::rest::request::{MediaType, Request};
 use crate::rest::settings::RestSettings;
 
 pub use self::once::{Kept, Once, run_once};
+pub use self::reading::Reading;
 pub use self::result_set::{Body, ResultSet};
 pub use self::stream::Rows;
 
@@ -57,7 +58,10 @@ pub struct Transaction {
 pub struct Opening {
     /// None where nobody asked for a certain one.
     isolation: Option<Isolation>,
+    /// The session forbids writes too, where there is no BEGIN.
     read_only: bool,
+    /// The role that the session takes on.
+    role: String,
     session: Statement,
     pre_request: Option<Statement>,
     /// Whether the request had a token.
@@ -98,6 +102,15 @@ enum Isolation {
     Serializable,
 }
 
+/// How a transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Commit,
+    Rollback,
+    /// What it answers decides.
+    Open,
+}
+
 /// What a transaction came to.
 #[derive(Debug)]
 pub enum Outcome {
@@ -118,11 +131,8 @@ impl Opening {
             isolation: isolation
                 .or(identity.role_isolation.as_deref())
                 .map(Isolation::named),
-            read_only: match plan {
-                Plan::Call { read_only, .. } => *read_only,
-                Plan::Mutate { .. } => false,
-                _ => true,
-            },
+            read_only: plan.is_read_only(),
+            role: identity.role.clone(),
             session: query::session(plan, request, settings, identity),
             pre_request: query::pre_request(settings),
             authenticated: identity.authenticated,
@@ -153,6 +163,13 @@ impl Isolation {
 }
 
 impl Transaction {
+    /// Logs the main statement where `log-query` is on: its text, in which values are parameters.
+    pub fn log(&self, wanted: bool) {
+        if wanted {
+            tracing::info!(sql = %self.main.sql, role = %self.opening.role, "query");
+        }
+    }
+
     /// The transaction of a plan. None for plans that are answered without one: OPTIONS, and the root, whose
     /// statements are not of this kind.
     pub fn of(plan: &Plan, request: &Request, settings: &RestSettings, identity: &Identity) -> Option<Self> {
@@ -203,14 +220,14 @@ impl Transaction {
         !self.opening.read_only
     }
 
-    /// How the transaction ends, where that does not depend on what it answers.
-    fn end(&self) -> Option<&'static str> {
+    /// How the transaction ends.
+    fn end(&self) -> End {
         if self.rollback {
-            Some("rollback")
+            End::Rollback
         } else if self.opening.read_only || !self.verdict.is_open() {
-            Some("commit")
+            End::Commit
         } else {
-            None
+            End::Open
         }
     }
 
@@ -219,11 +236,16 @@ impl Transaction {
     fn checks_constraints(&self) -> bool {
         self.rollback && !self.opening.read_only
     }
+
+    /// An error of the connection, as it is told.
+    fn told(&self, error: &WireError) -> RestError {
+        failure::of_wire(error, self.opening.authenticated)
+    }
 }
 
 /// Runs a transaction on a connection of the pool.
 pub async fn run(pool: &Pool, transaction: Transaction) -> Result<Outcome, RestError> {
-    let lease = pool.get().await.map_err(failure::of_pool)?;
+    let lease = pool.get().await.map_err(|error| failure::of_lease(&error))?;
     if transaction.opening.read_only {
         return perform(lease, &transaction).await;
     }
@@ -233,98 +255,43 @@ pub async fn run(pool: &Pool, transaction: Transaction) -> Result<Outcome, RestE
         .unwrap_or_else(|panicked| Err(RestError::Internal(panicked.to_string())))
 }
 
-/// A transaction that only reads, by statements that follow from each other.
-pub struct Reading {
-    lease: Lease,
-    authenticated: bool,
-}
-
-impl Reading {
-    /// Opens it.
-    pub async fn begin(pool: &Pool, opening: &Opening) -> Result<Self, RestError> {
-        let lease = pool.get().await.map_err(failure::of_pool)?;
-        Self::begin_on(lease, opening, opening.isolation).await
-    }
-
-    async fn begin_on(
-        lease: Lease,
-        opening: &Opening,
-        isolation: Option<Isolation>,
-    ) -> Result<Self, RestError> {
-        let reading = Self {
-            lease,
-            authenticated: opening.authenticated,
-        };
-        match reading.open(opening, isolation).await {
-            Ok(()) => Ok(reading),
-            Err(error) => reading.finish(Err(error)).await,
-        }
-    }
-
-    async fn open(&self, opening: &Opening, isolation: Option<Isolation>) -> Result<(), Error> {
-        let lease = &self.lease;
-        lease.client().batch_execute(opening.begin(isolation)).await?;
-        for statement in [Some(&opening.session), opening.pre_request.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            Step::of(lease, statement).run(lease).await?;
-        }
-        Ok(())
-    }
-
-    /// Reaches the connection.
-    pub fn client(&self) -> &Client {
-        self.lease.client()
-    }
-
-    /// Ends it, and tells what came of it.
-    pub async fn finish<T>(self, outcome: Result<T, Error>) -> Result<T, RestError> {
-        match &outcome {
-            Err(error) if is_unavailable(error) => give_back(self.lease, Some(error)),
-            _ => end(self.lease, "commit").await,
-        }
-        outcome.map_err(|error| failure::of_statement(&error, self.authenticated))
-    }
-}
-
 /// Runs a transaction on a connection. One that fails only because a prepared statement is out of date is run again:
 /// the server refused that statement before running it, and rolled back what ran before.
-async fn perform(lease: Lease, transaction: &Transaction) -> Result<Outcome, RestError> {
-    let ends = Ends::of(transaction);
-    let mut replies = round(&lease, transaction, ends).await;
-    if replies.as_ref().is_err_and(|failed| failed.stale) {
-        if transaction.end().is_none()
-            && let Err(error) = lease.client().batch_execute("rollback").await
+async fn perform(mut lease: Lease, transaction: &Transaction) -> Result<Outcome, RestError> {
+    let round = Round::of(transaction, lease.wire().is_direct());
+    let mut replies = round.run(&mut lease).await;
+    if replies.as_ref().is_ok_and(|replies| round.is_stale(replies)) {
+        if lease.wire().is_in_transaction()
+            && let Err(error) = settle(&mut lease, &[Step::command("rollback")]).await
         {
-            return Err(refuse(lease, transaction, error).await);
+            return Err(transaction.told(&error));
         }
-        replies = round(&lease, transaction, ends).await;
+        replies = round.run(&mut lease).await;
     }
     match replies {
-        Ok(replies) => conclude(lease, transaction, replies).await,
-        Err(failed) => Err(refuse(lease, transaction, failed.error).await),
+        Ok(replies) => conclude(lease, transaction, &round, replies).await,
+        Err(error) => Err(transaction.told(&error)),
     }
 }
 
 /// Reads the answer, and ends the transaction by it where it has not ended.
-async fn conclude(lease: Lease, transaction: &Transaction, replies: Replies) -> Result<Outcome, RestError> {
-    let outcome = match read(transaction, &replies) {
+async fn conclude(
+    mut lease: Lease,
+    transaction: &Transaction,
+    round: &Round<'_>,
+    replies: Replies,
+) -> Result<Outcome, RestError> {
+    let outcome = match answer(transaction, round, replies) {
         Ok(outcome) => outcome,
-        Err(error) => return Err(refuse(lease, transaction, error).await),
-    };
-    match judge(transaction, &outcome, replies.constraints) {
-        Some(Objection::Database(error)) => return Err(refuse(lease, transaction, error).await),
-        Some(Objection::Rule(rule)) => {
-            leave(lease, transaction, None).await;
-            return Err(rule.into());
+        Err(objection) => {
+            lease.leave().await;
+            return Err(objection.told(transaction.opening.authenticated));
         }
-        None => {}
-    }
-    if transaction.end().is_some() {
+    };
+    if transaction.end() != End::Open {
         return match (outcome, &transaction.large) {
             (Outcome::Rows(probe), Some(large)) if probe.page > STREAM_THRESHOLD => {
-                stream(lease, transaction, large, probe).await
+                Box::pin(stream(lease, transaction, large, probe)).await
             }
             (outcome, _) => {
                 lease.done();
@@ -332,18 +299,21 @@ async fn conclude(lease: Lease, transaction: &Transaction, replies: Replies) -> 
             }
         };
     }
-    match lease.client().batch_execute("commit").await {
+    match settle(&mut lease, &[Step::command("commit")]).await {
         Ok(()) => {
             lease.done();
             Ok(outcome)
         }
-        Err(error) => Err(refuse(lease, transaction, error).await),
+        Err(error) => {
+            lease.leave().await;
+            Err(transaction.told(&error))
+        }
     }
 }
 
 /// Reads a large result row by row. Its transaction has one snapshot, so that what is counted is what is sent.
 async fn stream(
-    lease: Lease,
+    mut lease: Lease,
     transaction: &Transaction,
     large: &Large,
     mut probe: ResultSet,
@@ -353,193 +323,36 @@ async fn stream(
         Some(Isolation::Serializable) => Isolation::Serializable,
         _ => Isolation::RepeatableRead,
     };
-    let reading = Reading::begin_on(lease, opening, Some(isolation)).await?;
-    stream::open(reading.lease, large, &mut probe)
+    if let Err(error) = settle(&mut lease, &opening.steps(Some(isolation))).await {
+        lease.leave().await;
+        return Err(transaction.told(&error));
+    }
+    stream::open(lease, large, &opening.role, &mut probe)
         .await
-        .map_err(|error| failure::of_statement(&error, opening.authenticated))?;
+        .map_err(|error| transaction.told(&error))?;
     Ok(Outcome::Rows(probe))
 }
 
-/// Leaves the connection behind, and tells the error.
-async fn refuse(lease: Lease, transaction: &Transaction, error: Error) -> RestError {
-    let told = failure::of_statement(&error, transaction.opening.authenticated);
-    leave(lease, transaction, Some(&error)).await;
-    told
-}
-
-/// Rolls back what may be open and gives the connection back, unless it is broken.
-async fn leave(lease: Lease, transaction: &Transaction, error: Option<&Error>) {
-    if transaction.end().is_none() && !error.is_some_and(is_unavailable) {
-        end(lease, "rollback").await;
-    } else {
-        give_back(lease, error);
-    }
-}
-
-async fn end(lease: Lease, how: &str) {
-    let ended = lease.client().batch_execute(how).await;
-    give_back(lease, ended.as_ref().err());
-}
-
-/// Gives a connection back that is outside any transaction. A broken one is dropped, which takes it out of the pool.
-fn give_back(lease: Lease, error: Option<&Error>) {
-    if !error.is_some_and(is_unavailable) {
-        lease.done();
-    }
-}
-
-/// What the pipeline answered.
-struct Replies {
-    main: Vec<Row>,
-    count_estimate: Option<Vec<Row>>,
-    constraints: Result<(), Error>,
-}
-
-/// The first error of a pipeline.
-struct Failed {
-    error: Error,
-    /// Whether nothing is wrong but prepared statements, which are forgotten now.
-    stale: bool,
-}
-
-/// What goes out around a transaction's statements.
-#[derive(Debug, Clone, Copy)]
-struct Ends {
-    begin: Option<&'static str>,
-    /// Whether deferred constraints and triggers are run behind the statements.
-    check: bool,
-    end: Option<&'static str>,
-}
-
-impl Ends {
-    fn of(transaction: &Transaction) -> Self {
-        Self {
-            begin: Some(transaction.opening.begin(transaction.opening.isolation)),
-            check: transaction.checks_constraints(),
-            end: transaction.end(),
-        }
-    }
-}
-
-/// Sends all that can go at once, and reads the answers in their order.
-async fn round(lease: &Lease, transaction: &Transaction, ends: Ends) -> Result<Replies, Failed> {
-    let client = lease.client();
-    let opening = &transaction.opening;
-    let session = Step::of(lease, &opening.session);
-    let pre_request = opening.pre_request.as_ref().map(|call| Step::of(lease, call));
-    let main = Step::of(lease, &transaction.main);
-    let estimate = transaction
-        .count_estimate
-        .as_ref()
-        .map(|explain| Step::of(lease, explain));
-    let steps = [
-        Some(&session),
-        pre_request.as_ref(),
-        Some(&main),
-        estimate.as_ref(),
-    ];
-    let is_new = steps.iter().flatten().any(|step| lease.is_new(&step.text));
-    let check = ends.check.then_some("set constraints all immediate");
-
-    let (begun, set, called, answered, estimated, _kept, checked, ended) = tokio::join!(
-        biased;
-        optional(ends.begin.map(|begin| client.batch_execute(begin))),
-        session.run(lease),
-        // What is seldom is boxed, so that the rest stays small.
-        optional(pre_request.as_ref().map(|step| Box::pin(step.run(lease)))),
-        main.run(lease),
-        optional(estimate.as_ref().map(|step| Box::pin(step.run(lease)))),
-        optional(is_new.then(|| Box::pin(keep(lease, steps)))),
-        optional(check.map(|check| client.batch_execute(check))),
-        optional(ends.end.map(|end| client.batch_execute(end))),
-    );
-
-    let replies = || {
-        begun.transpose().map_err(|error| (error, None))?;
-        set.map_err(|error| (error, Some(&session)))?;
-        called
-            .transpose()
-            .map_err(|error| (error, pre_request.as_ref()))?;
-        let main = answered.map_err(|error| (error, Some(&main)))?;
-        let count_estimate = estimated
-            .transpose()
-            .map_err(|error| (error, estimate.as_ref()))?;
-        ended.transpose().map_err(|error| (error, None))?;
-        Ok(Replies {
-            main,
-            count_estimate,
-            constraints: checked.unwrap_or(Ok(())),
-        })
-    };
-    replies().map_err(|(error, step): (Error, Option<&Step<'_>>)| {
-        let named = step.filter(|step| step.text.is_named());
-        let stale = named.is_some() && is_stale(&error);
-        if stale {
-            for step in steps.into_iter().flatten() {
-                lease.forget_text(&step.text);
-            }
-        } else if let Some(step) = named
-            && is_misread(&error)
-        {
-            lease.forget_text(&step.text);
-        }
-        Failed { error, stale }
-    })
-}
-
-/// Tells whether the text does not fit the schema, or not any more: SQLSTATE class 42, privileges aside. A prepared
-/// statement holds on to the types that were inferred when it was prepared.
-fn is_misread(error: &Error) -> bool {
-    error
-        .code()
-        .is_some_and(|state| state.code().starts_with("42") && *state != SqlState::INSUFFICIENT_PRIVILEGE)
-}
-
-/// A statement on its way.
-struct Step<'a> {
-    text: Text<'a>,
-    statement: &'a Statement,
-}
-
-impl<'a> Step<'a> {
-    fn of(lease: &Lease, statement: &'a Statement) -> Self {
-        Self {
-            text: lease.text(&statement.sql),
-            statement,
-        }
-    }
-
-    async fn run(&self, lease: &Lease) -> Result<Vec<Row>, Error> {
-        lease
-            .send(&self.text, &self.statement.values)
-            .await?
-            .try_collect()
-            .await
-    }
-}
-
-/// Prepares the texts that are new to the connection. All of it is sent at the first poll.
-async fn keep(lease: &Lease, [session, pre_request, main, estimate]: [Option<&Step<'_>>; 4]) {
-    tokio::join!(
-        biased;
-        optional(session.map(|step| lease.keep(&step.text))),
-        optional(pre_request.map(|step| lease.keep(&step.text))),
-        optional(main.map(|step| lease.keep(&step.text))),
-        optional(estimate.map(|step| lease.keep(&step.text))),
-    );
-}
-
-async fn optional<T>(future: Option<impl Future<Output = T>>) -> Option<T> {
-    match future {
-        Some(future) => Some(future.await),
+/// Reads what a round came to, and judges whether it may stand.
+fn answer(transaction: &Transaction, round: &Round<'_>, mut replies: Replies) -> Result<Outcome, Objection> {
+    let unchecked = match replies.refused.take() {
+        // What is checked behind a write waits for the verdict.
+        Some((step, refusal)) if Some(step) == round.check => Some(refusal),
+        Some((_, refusal)) => return Err(Objection::Database(refusal)),
         None => None,
-    }
+    };
+    let outcome = read(transaction, round, &replies)?;
+    verdict::judge(transaction, &outcome, unchecked)?;
+    Ok(outcome)
 }
 
 /// Reads the answer of the main statement.
-fn read(transaction: &Transaction, replies: &Replies) -> Result<Outcome, Error> {
-    let mut result = match (transaction.answer, replies.main.first()) {
-        (Answer::Plan, _) => return Ok(Outcome::Plan(result_set::lines(&replies.main)?)),
+fn read(transaction: &Transaction, round: &Round<'_>, replies: &Replies) -> Result<Outcome, WireError> {
+    let mut main = replies.rows(round.main);
+    if transaction.answer == Answer::Plan {
+        return Ok(Outcome::Plan(result_set::lines(main)?));
+    }
+    let mut result = match (transaction.answer, main.next()) {
         (_, Some(row)) => ResultSet::read(row)?,
         (Answer::Call, None) => ResultSet {
             total: Some(0),
@@ -547,8 +360,8 @@ fn read(transaction: &Transaction, replies: &Replies) -> Result<Outcome, Error> 
         },
         (_, None) => ResultSet::default(),
     };
-    if let Some(rows) = &replies.count_estimate {
-        let estimate = result_set::estimate(rows);
+    if let Some(step) = round.estimate {
+        let estimate = replies.rows(step).next().and_then(result_set::estimate);
         result.total = transaction.count.total(result.total, estimate);
     }
     Ok(Outcome::Rows(result))

@@ -5,17 +5,17 @@
 //! to a path. How it is claimed, and for how long an answer is kept, is in `sql/migrations/0020_rest_idempotency.sql`;
 //! the transaction is in [`super::execute::once`].
 
+use bytes::Bytes;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use postgres_types::Type;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::auth::Identity;
 use super::error::{IdempotencyError, RestError};
 use super::execute::{Body, Kept};
+use super::query::Value as Parameter;
 use super::response::Answer;
 use crate::idempotency::Key;
-use crate::pg::pool::Param;
 
 /// The request's header.
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -34,14 +34,14 @@ const SHAPING: [&str; 6] = [
 /// A key as the database knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    id: Vec<u8>,
-    fingerprint: Vec<u8>,
+    id: Bytes,
+    fingerprint: Bytes,
 }
 
 /// A key on its way to a [`Claim`], which it becomes when the body is there.
 #[derive(Debug)]
 pub struct Pending {
-    id: Vec<u8>,
+    id: Bytes,
 }
 
 /// Reads the header of a request for `path`.
@@ -82,13 +82,13 @@ impl Pending {
 
 impl Claim {
     /// The key, as a parameter of a statement.
-    pub fn id(&self) -> Param<'_> {
-        (&self.id, Type::BYTEA)
+    pub fn id(&self) -> Parameter {
+        Parameter::Binary(self.id.clone())
     }
 
     /// The rest of the request, as a parameter of a statement.
-    pub fn fingerprint(&self) -> Param<'_> {
-        (&self.fingerprint, Type::BYTEA)
+    pub fn fingerprint(&self) -> Parameter {
+        Parameter::Binary(self.fingerprint.clone())
     }
 }
 
@@ -102,13 +102,13 @@ fn subject(claims: &str) -> String {
 }
 
 /// SHA-256 over parts that cannot run into each other.
-fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
     let mut digest = Sha256::new();
     for part in parts {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
     }
-    digest.finalize().to_vec()
+    Bytes::copy_from_slice(&digest.finalize())
 }
 
 /// What is kept of an answer. None of errors, which SQL code may ask for by `response.status`: they may be tried again.
@@ -151,8 +151,6 @@ pub fn replay(kept: Kept) -> Result<Answer, RestError> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -173,7 +171,7 @@ mod tests {
         }
     }
 
-    fn id(role: &str, claims: &str, path: &str, key: &'static str) -> Vec<u8> {
+    fn id(role: &str, claims: &str, path: &str, key: &'static str) -> Bytes {
         let pending = read(
             &headers(&[("idempotency-key", key)]),
             path,
@@ -182,8 +180,8 @@ mod tests {
         pending.unwrap().unwrap().id
     }
 
-    fn fingerprint(pairs: &[(&'static str, &'static str)], query: &str, body: &[u8]) -> Vec<u8> {
-        Pending { id: Vec::new() }
+    fn fingerprint(pairs: &[(&'static str, &'static str)], query: &str, body: &[u8]) -> Bytes {
+        Pending { id: Bytes::new() }
             .claim(&headers(pairs), query, body)
             .fingerprint
     }

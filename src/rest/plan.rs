@@ -91,6 +91,17 @@ pub enum Plan {
     SchemaInfo,
 }
 
+impl Plan {
+    /// Whether its transaction forbids writes.
+    pub fn is_read_only(&self) -> bool {
+        match self {
+            Self::Call { read_only, .. } => *read_only,
+            Self::Mutate { .. } => false,
+            _ => true,
+        }
+    }
+}
+
 /// How rows become a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {

@@ -105,7 +105,7 @@ pub fn render(plan: &Plan, request: &Request, settings: &RestSettings) -> Render
 }
 
 fn render_read(read: &ReadNode, output: &Output, request: &Request, settings: &RestSettings) -> Rendered {
-    let stream = may_stream(read.plan.range, output);
+    let stream = !read.plan.by_key && may_stream(read.plan.range, output);
     let mut main = Statement::default();
     let total = Total::of(request, settings);
     if output.handler == Handler::Csv {

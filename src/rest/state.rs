@@ -17,7 +17,7 @@ use crate::auth::ProjectKey;
 use crate::config::{ConfigError, HttpSettings, RestEnv, Secret};
 use crate::error::chain;
 use crate::pg::connect::{ConnectError, Target};
-use crate::pg::pool::Pool;
+use crate::pg::{pool, wire};
 use crate::schema_cache::SchemaCache;
 use crate::schema_cache::load::LoadOptions;
 use crate::schema_cache::reload::{CacheState, Configure, SharedCache};
@@ -194,7 +194,9 @@ impl Current {
 /// What requests share.
 pub struct RestState {
     /// Connections as the login role.
-    pub pool: Pool,
+    pub pool: wire::Pool,
+    /// Those of the schema's description, which the catalog's queries need.
+    pub describing: pool::Pool,
     /// Where the OpenAPI document says that this is reached.
     pub server: Server,
     /// How large a body may be, and how slow.
@@ -210,7 +212,8 @@ impl RestState {
     /// forgotten with the cache they were made by.
     pub fn new(
         settings: Arc<LiveSettings>,
-        pool: Pool,
+        pool: wire::Pool,
+        describing: pool::Pool,
         cache: SharedCache,
         server: Server,
         http: HttpSettings,
@@ -218,6 +221,7 @@ impl RestState {
         drop(tokio::spawn(forget_statements(pool.clone(), cache.clone())));
         Self {
             pool,
+            describing,
             server,
             http,
             gate: settings.access.gate(),
@@ -266,7 +270,7 @@ impl RestState {
 }
 
 /// Follows a cache for as long as it lives.
-async fn forget_statements(pool: Pool, cache: SharedCache) {
+async fn forget_statements(pool: wire::Pool, cache: SharedCache) {
     let mut state = cache.subscribe();
     let mut loads = state.borrow_and_update().loads;
     // Its own hold would keep it alive.

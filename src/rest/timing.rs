@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 /// A stopwatch for the stages of one request.
 #[derive(Debug)]
 pub struct Timing {
-    last: Instant,
+    /// None where nobody wants to know.
+    last: Option<Instant>,
     stages: [Duration; STAGES.len()],
 }
 
@@ -29,24 +30,26 @@ pub enum Stage {
 }
 
 impl Timing {
-    /// Starts.
-    pub fn start() -> Self {
+    /// Starts, if it is wanted.
+    pub fn start(wanted: bool) -> Self {
         Self {
-            last: Instant::now(),
+            last: wanted.then(Instant::now),
             stages: [Duration::ZERO; STAGES.len()],
         }
     }
 
     /// Begins a stage: what was since the last one does not count.
     pub fn resume(&mut self) {
-        self.last = Instant::now();
+        self.last = self.last.map(|_| Instant::now());
     }
 
     /// Ends a stage, and begins the next.
     pub fn end(&mut self, stage: Stage) {
-        let now = Instant::now();
-        self.stages[stage as usize] = now - self.last;
-        self.last = now;
+        if let Some(last) = self.last {
+            let now = Instant::now();
+            self.stages[stage as usize] = now - last;
+            self.last = Some(now);
+        }
     }
 
     /// The header's value, in milliseconds: `jwt;dur=0.1, parse;dur=0.0, …`
@@ -68,7 +71,7 @@ mod tests {
 
     #[test]
     fn every_stage_is_told_in_milliseconds() {
-        let mut timing = Timing::start();
+        let mut timing = Timing::start(true);
         timing.stages[Stage::Transaction as usize] = Duration::from_micros(1260);
         assert_eq!(
             timing.header(),

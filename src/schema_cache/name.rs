@@ -49,13 +49,26 @@ impl fmt::Display for QualifiedName {
 pub fn write_ident(sql: &mut String, ident: &str) {
     let ident = ident.split('\0').next().unwrap_or_default();
     sql.push('"');
-    for part in ident.split_inclusive('"') {
-        sql.push_str(part);
-        if part.ends_with('"') {
-            sql.push('"');
-        }
+    if ident.contains('"') {
+        sql.push_str(&ident.replace('"', "\"\""));
+    } else {
+        sql.push_str(ident);
     }
     sql.push('"');
+}
+
+/// Appends a name as a string constant, where it stands for itself. Like identifiers, for names of the catalog only.
+pub fn write_literal(sql: &mut String, name: &str) {
+    let name = name.split('\0').next().unwrap_or_default();
+    // Without a backslash it means the same whatever standard_conforming_strings says.
+    sql.push_str(if name.contains('\\') { "E'" } else { "'" });
+    for char in name.chars() {
+        if matches!(char, '\'' | '\\') {
+            sql.push(char);
+        }
+        sql.push(char);
+    }
+    sql.push('\'');
 }
 
 /// An identifier in double quotes.
@@ -76,6 +89,19 @@ mod tests {
         assert_eq!(quoted(r#"""#), r#""""""#);
         assert_eq!(quoted("a\0b"), r#""a""#);
         assert_eq!(quoted(""), r#""""#);
+    }
+
+    #[test]
+    fn a_literal_cannot_be_left() {
+        let literal = |name| {
+            let mut sql = String::new();
+            write_literal(&mut sql, name);
+            sql
+        };
+        assert_eq!(literal("a b"), "'a b'");
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal(r"a\'b"), r"E'a\\''b'");
+        assert_eq!(literal("a\0b"), "'a'");
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn dispatcher(database: &TestDatabase, number: usize, dice: &mut Dice, log: &Pat
         .env("DROPWIRE_LISTEN", "127.0.0.1:0")
         .env("DROPWIRE_WEBHOOK_ALLOW_PRIVATE", "true")
         .env("DROPWIRE_LOG", "warn")
-        .env("DROPWIRE_DB_POOL_SIZE", "4")
+        .env("DROPWIRE_DB_POOL_SIZE", "8")
         .env("DROPWIRE_DISPATCH_POLL_MS", "200")
         .env("DROPWIRE_WEBHOOK_LEASE_MARGIN_MS", "3000")
         .env("DROPWIRE_WEBHOOK_BREAKER_FAILURES", "4")

@@ -68,7 +68,7 @@ enum HangUp {
 
 #[tokio::test]
 async fn a_client_that_hangs_up_leaves_exactly_one_whole_ticket_and_a_clean_pool() {
-    let app = TestApp::with(&[("DROPWIRE_DB_POOL_SIZE", "1")]).await;
+    let app = TestApp::with(&[("DROPWIRE_DB_POOL_SIZE", "2")]).await;
     let body = ticket(&json!({})).to_string();
     let http2 = reqwest::Client::builder()
         .no_proxy()
@@ -129,7 +129,7 @@ async fn clients_that_close_right_after_sending_get_their_tickets() {
 #[tokio::test]
 async fn an_exhausted_pool_is_503_with_retry_after_and_passes() {
     let app = TestApp::with(&[
-        ("DROPWIRE_DB_POOL_SIZE", "1"),
+        ("DROPWIRE_DB_POOL_SIZE", "2"),
         ("DROPWIRE_DB_POOL_TIMEOUT_MS", "200"),
     ])
     .await;

@@ -6,8 +6,6 @@
 //! `\n`). Following the length of the body, rather than waiting for the response to begin, keeps a slow
 //! upload apart from the next head even when the answer starts early, and pipelined heads apart from bodies.
 
-use std::mem;
-
 use super::target;
 
 /// Bytes of a line that are looked at; the longest line of interest, `Transfer-Encoding`, is far shorter.
@@ -128,22 +126,24 @@ impl Framing {
 
     /// Reads the line that has just ended; true when it was the blank one after a head.
     fn line_ended(&mut self) -> bool {
-        let mut line = mem::take(&mut self.line);
-        if line.last() == Some(&b'\r') {
-            line.pop();
-        }
+        let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
         let next = match &mut self.phase {
-            Phase::Head(head) if line.is_empty() => head.next(),
-            Phase::Head(head) => return head.read(&line),
-            Phase::ChunkSize => match chunk_size(&line) {
+            Phase::Head(head) if line.is_empty() => Some(head.next()),
+            Phase::Head(head) => {
+                head.read(line);
+                None
+            }
+            Phase::ChunkSize => Some(match chunk_size(line) {
                 0 => Phase::Trailers,
                 size => Phase::Chunk {
                     left: size.saturating_add(2),
                 },
-            },
-            Phase::Trailers if line.is_empty() => Phase::Idle,
-            _ => return false,
+            }),
+            Phase::Trailers if line.is_empty() => Some(Phase::Idle),
+            _ => None,
         };
+        self.line.clear();
+        let Some(next) = next else { return false };
         let head_completed = matches!(self.phase, Phase::Head(_)) && !matches!(next, Phase::Preface { .. });
         self.phase = next;
         head_completed
@@ -151,8 +151,8 @@ impl Framing {
 }
 
 impl Head {
-    /// Notes what a line of the head says. Always false: the head goes on.
-    fn read(&mut self, line: &[u8]) -> bool {
+    /// Notes what a line of the head says.
+    fn read(&mut self, line: &[u8]) {
         if !self.request_line_seen {
             self.request_line_seen = true;
             self.preface = line == b"PRI * HTTP/2.0";
@@ -165,7 +165,6 @@ impl Head {
                 self.chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
             }
         }
-        false
     }
 
     /// What follows this head. `Transfer-Encoding` wins over `Content-Length`, as in hyper.

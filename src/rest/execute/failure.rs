@@ -3,6 +3,7 @@
 use tokio_postgres::Error;
 
 use crate::pg::pool::{PoolError, is_unavailable};
+use crate::pg::wire::{LeaseError, Refusal, WireError};
 use crate::rest::error::{DatabaseError, RestError, Unavailable};
 
 /// Tells a failed statement. `authenticated` decides between 401 and 403 where a privilege is missing.
@@ -38,6 +39,46 @@ pub(super) fn of_pool(error: PoolError) -> RestError {
             Unavailable::Connection.into()
         }
         PoolError::Query(error) => of_statement(&error, true),
+    }
+}
+
+/// Tells what the server refused. `authenticated` decides between 401 and 403 where a privilege is missing.
+pub(super) fn of_refusal(refusal: &Refusal, authenticated: bool) -> RestError {
+    RestError::Database(Box::new(DatabaseError {
+        code: refusal.code.clone(),
+        message: refusal.message.clone(),
+        detail: refusal.detail.clone(),
+        hint: refusal.hint.clone(),
+        authenticated,
+    }))
+}
+
+/// Tells what happened to a connection.
+pub(super) fn of_wire(error: &WireError, authenticated: bool) -> RestError {
+    if let WireError::Refused(refusal) = error {
+        return of_refusal(refusal, authenticated);
+    }
+    if error.is_unavailable() {
+        tracing::warn!(
+            error = chain(error),
+            "a request lost its connection to the database"
+        );
+        return Unavailable::ConnectionLost.into();
+    }
+    RestError::Internal(chain(error))
+}
+
+/// Tells why there is no connection to lease.
+pub(super) fn of_lease(error: &LeaseError) -> RestError {
+    match error {
+        LeaseError::Timeout { .. } => {
+            tracing::warn!("{error}");
+            Unavailable::PoolTimeout.into()
+        }
+        LeaseError::Tls(_) | LeaseError::Open { .. } | LeaseError::Silent { .. } | LeaseError::Closed => {
+            tracing::error!(error = chain(error), "no connection to the database");
+            Unavailable::Connection.into()
+        }
     }
 }
 

@@ -5,18 +5,14 @@
 //! given back.
 
 use bytes::Bytes;
-use postgres_types::Type;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::{Error, Row};
 use tracing::Instrument as _;
 
-use super::result_set::Raw;
-use super::verdict::{Objection, judge};
-use super::{Ends, Failed, Outcome, Transaction, end, failure, give_back, read, round};
-use crate::error::chain;
-use crate::pg::pool::{Lease, Pool, is_unavailable};
+use super::round::{Round, send, settle};
+use super::{Outcome, Transaction, failure};
+use crate::pg::wire::{Lease, Pool, Row, Step, WireError, row};
 use crate::rest::error::{IdempotencyError, RestError};
 use crate::rest::idempotency::Claim;
+use crate::rest::query::Value;
 
 const CLAIM: &str = "select state, status, headers, body from dropwire.claim_rest_request($1, $2)";
 const KEEP: &str = "select dropwire.keep_rest_answer($1, $2, $3, $4)";
@@ -61,163 +57,165 @@ pub async fn run_once<T: Send + 'static>(
     claim: Claim,
     answer: impl FnOnce(Outcome) -> Result<(T, Option<Kept>), RestError> + Send + 'static,
 ) -> Result<Once<T>, RestError> {
-    let lease = pool.get().await.map_err(failure::of_pool)?;
-    let task = async move { perform(lease, &transaction, &claim, answer).await };
+    let mut lease = pool.get().await.map_err(|error| failure::of_lease(&error))?;
+    let task = async move {
+        let ran = perform(&mut lease, &transaction, &claim, answer).await;
+        // Whatever is open still is not to stand.
+        lease.leave().await;
+        ran
+    };
     tokio::spawn(task.in_current_span())
         .await
         .unwrap_or_else(|panicked| Err(RestError::Internal(panicked.to_string())))
 }
 
+/// Leaves the transaction open where it is not to be committed.
 async fn perform<T>(
-    lease: Lease,
+    lease: &mut Lease,
     transaction: &Transaction,
     claim: &Claim,
     answer: impl FnOnce(Outcome) -> Result<(T, Option<Kept>), RestError>,
 ) -> Result<Once<T>, RestError> {
     let authenticated = transaction.opening.authenticated;
-    let ends = Ends {
-        begin: None,
-        check: true,
-        end: None,
-    };
+    let round = Round::within(transaction);
     let mut beginnings = 0;
     let replies = loop {
         beginnings += 1;
-        match begin(&lease, transaction, claim).await {
+        let may_begin_anew = beginnings < BEGINNINGS;
+        match begin(lease, transaction, claim).await {
             Ok(State::Claimed) => {}
-            Ok(State::Kept(kept)) => {
-                end(lease, "rollback").await;
-                return Ok(Once::Kept(kept));
-            }
-            Ok(State::OtherRequest) => {
-                end(lease, "rollback").await;
-                return Err(IdempotencyError::Reused.into());
-            }
-            Err(error) if is_outrun(&error) && beginnings < BEGINNINGS => {
-                begin_anew(&lease).await?;
+            Ok(State::Kept(kept)) => return Ok(Once::Kept(kept)),
+            Ok(State::OtherRequest) => return Err(IdempotencyError::Reused.into()),
+            Err(error) if is_outrun(&error) && may_begin_anew => {
+                begin_anew(lease).await?;
                 continue;
             }
-            Err(error) => return Err(bookkeeping(lease, &error).await),
+            Err(error) => return Err(bookkeeping(&error)),
         }
-        match round(&lease, transaction, ends).await {
-            Ok(replies) => break replies,
-            Err(Failed { stale: true, .. }) if beginnings < BEGINNINGS => begin_anew(&lease).await?,
-            Err(Failed { error, .. }) => return Err(abort(lease, &error, authenticated).await),
+        let replies = round.run(lease).await;
+        let replies = replies.map_err(|error| failure::of_wire(&error, authenticated))?;
+        if !(round.is_stale(&replies) && may_begin_anew) {
+            break replies;
         }
+        begin_anew(lease).await?;
     };
-    let outcome = match read(transaction, &replies) {
-        Ok(outcome) => outcome,
-        Err(error) => return Err(abort(lease, &error, authenticated).await),
-    };
-    match judge(transaction, &outcome, replies.constraints) {
-        Some(Objection::Database(error)) => return Err(abort(lease, &error, authenticated).await),
-        Some(Objection::Rule(rule)) => {
-            end(lease, "rollback").await;
-            return Err(rule.into());
-        }
-        None => {}
+    let outcome = super::answer(transaction, &round, replies);
+    let answered = answer(outcome.map_err(|objection| objection.told(authenticated))?);
+    if !transaction.rollback {
+        let kept = match &answered {
+            Ok((_, kept)) => kept.as_ref(),
+            Err(_) => None,
+        };
+        commit(lease, claim, kept)
+            .await
+            .map_err(|error| bookkeeping(&error))?;
     }
-    let answered = answer(outcome);
-    if transaction.rollback {
-        end(lease, "rollback").await;
-        return answered.map(|(answer, _)| Once::Ran(answer));
-    }
-    let kept = match &answered {
-        Ok((_, kept)) => kept.as_ref(),
-        Err(_) => None,
-    };
-    if let Err(error) = commit(&lease, claim, kept).await {
-        return Err(bookkeeping(lease, &error).await);
-    }
-    lease.done();
     answered.map(|(answer, _)| Once::Ran(answer))
 }
 
 /// Begins the transaction and claims the key, waiting for whoever has it.
-async fn begin(lease: &Lease, transaction: &Transaction, claim: &Claim) -> Result<State, Error> {
+async fn begin(lease: &mut Lease, transaction: &Transaction, claim: &Claim) -> Result<State, WireError> {
     let opening = &transaction.opening;
-    let params = [claim.id(), claim.fingerprint()];
-    let (begun, row) = tokio::join!(
-        biased;
-        lease.client().batch_execute(opening.begin(opening.isolation)),
-        lease.query_one(CLAIM, &params),
-    );
-    begun?;
-    state(&row?)
+    let values = [claim.id(), claim.fingerprint()];
+    let claim = Step {
+        role: "",
+        sql: CLAIM,
+        values: &values,
+        wanted: true,
+    };
+    let replies = send(lease, &[Step::command(opening.begin(opening.isolation)), claim]).await?;
+    if let Some((_, refusal)) = replies.refused {
+        return Err(WireError::Refused(refusal));
+    }
+    let row = replies.rows(1).next();
+    state(row.ok_or(WireError::Protocol("no state of an idempotency key"))?)
 }
 
-fn state(row: &Row) -> Result<State, Error> {
-    Ok(match row.try_get("state")? {
-        "claimed" => State::Claimed,
-        "kept" => State::Kept(Kept {
-            status: u16::try_from(row.try_get::<_, i32>("status")?).unwrap_or_default(),
-            headers: row.try_get("headers")?,
-            body: row.try_get::<_, Raw>("body")?.0,
+fn state(row: &Row) -> Result<State, WireError> {
+    let present = |column| row.get(column)?.ok_or(WireError::Protocol("a kept answer"));
+    Ok(match row.bytes(0)?.unwrap_or_default() {
+        b"claimed" => State::Claimed,
+        b"kept" => State::Kept(Kept {
+            status: u16::try_from(row::int4(&present(1)?)?).unwrap_or_default(),
+            headers: row::texts(&present(2)?)?,
+            body: present(3)?,
         }),
         _ => State::OtherRequest,
     })
 }
 
-/// Gives the role back, keeps the answer or drops the key, and commits.
-async fn commit(lease: &Lease, claim: &Claim, kept: Option<&Kept>) -> Result<(), Error> {
-    let client = lease.client();
-    let note = async {
-        match kept {
-            Some(kept) => {
-                let (status, body) = (i32::from(kept.status), &*kept.body);
-                let params = [
-                    claim.id(),
-                    (&status, Type::INT4),
-                    (&kept.headers, Type::TEXT_ARRAY),
-                    (&body, Type::BYTEA),
-                ];
-                lease.execute(KEEP, &params).await
-            }
-            None => lease.execute(DROP, &[claim.id()]).await,
-        }
+/// Gives the role back, keeps the answer or drops the key, and commits: what fails is followed by nothing.
+async fn commit(lease: &mut Lease, claim: &Claim, kept: Option<&Kept>) -> Result<(), WireError> {
+    let (sql, values) = match kept {
+        Some(kept) => (
+            KEEP,
+            vec![
+                claim.id(),
+                Value::Text(kept.status.to_string()),
+                Value::Text(array(&kept.headers)),
+                Value::Binary(kept.body.clone()),
+            ],
+        ),
+        None => (DROP, vec![claim.id()]),
     };
-    // Not sent with the rest: a COMMIT behind a failed statement rolls back and calls that a success.
-    let (given_back, noted) = tokio::join!(biased; client.batch_execute("reset role"), note);
-    given_back?;
-    noted?;
-    client.batch_execute("commit").await
-}
-
-async fn begin_anew(lease: &Lease) -> Result<(), RestError> {
-    let ended = lease.client().batch_execute("rollback").await;
-    ended.map_err(|error| failure::of_statement(&error, true))
-}
-
-/// Rolls back what the request did, and tells why.
-async fn abort(lease: Lease, error: &Error, authenticated: bool) -> RestError {
-    let told = failure::of_statement(error, authenticated);
-    leave(lease, error).await;
-    told
-}
-
-/// Rolls back after a failure that is none of the request's: a lack of rights here must not look like one there.
-async fn bookkeeping(lease: Lease, error: &Error) -> RestError {
-    let told = match error.code() {
-        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE || *code == SqlState::UNDEFINED_FUNCTION => {
-            let reason = "the login role cannot keep idempotency keys; it needs `execute` on the functions \
-                          claim_rest_request, keep_rest_answer and drop_rest_request of schema dropwire";
-            RestError::Internal(format!("{reason}: {}", chain(error)))
-        }
-        _ => failure::of_statement(error, true),
+    let note = Step {
+        role: "",
+        sql,
+        values: &values,
+        wanted: false,
     };
-    leave(lease, error).await;
-    told
+    settle(
+        lease,
+        &[Step::command("reset role"), note, Step::command("commit")],
+    )
+    .await
 }
 
-async fn leave(lease: Lease, error: &Error) {
-    if is_unavailable(error) {
-        give_back(lease, Some(error));
-    } else {
-        end(lease, "rollback").await;
+/// The text of a `text[]`.
+fn array(items: &[String]) -> String {
+    let mut text = String::from("{");
+    for (n, item) in items.iter().enumerate() {
+        text.push_str(if n == 0 { "\"" } else { ",\"" });
+        text.push_str(&item.replace('\\', "\\\\").replace('"', "\\\""));
+        text.push('"');
     }
+    text.push('}');
+    text
 }
 
-/// Tells whether the key was another's until now, and the snapshot is older than that.
-fn is_outrun(error: &Error) -> bool {
-    error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE)
+async fn begin_anew(lease: &mut Lease) -> Result<(), RestError> {
+    settle(lease, &[Step::command("rollback")])
+        .await
+        .map_err(|error| failure::of_wire(&error, true))
+}
+
+/// Tells a failure that is none of the request's: a lack of rights here must not look like one there.
+fn bookkeeping(error: &WireError) -> RestError {
+    if let WireError::Refused(refusal) = error
+        && matches!(refusal.code.as_str(), "42501" | "42883")
+    {
+        return RestError::Internal(format!(
+            "the login role cannot keep idempotency keys; it needs `execute` on the functions claim_rest_request, \
+             keep_rest_answer and drop_rest_request of schema dropwire: {refusal}"
+        ));
+    }
+    failure::of_wire(error, true)
+}
+
+/// Tells whether the transaction is to be begun anew: the key was another's until now, and the snapshot is older than
+/// that; or what was prepared is out of date.
+fn is_outrun(error: &WireError) -> bool {
+    matches!(error, WireError::Refused(refusal) if refusal.code == "40001" || refusal.is_stale())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_quotes_its_items() {
+        let items = ["a", "", r#"b"c"#, r"d\e", "{f,g}"].map(str::to_owned);
+        assert_eq!(array(&items), r#"{"a","","b\"c","d\\e","{f,g}"}"#);
+        assert_eq!(array(&[]), "{}");
+    }
 }

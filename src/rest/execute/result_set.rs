@@ -1,12 +1,9 @@
 //! The main statement's answer as a value.
 
-use std::error::Error as StdError;
-
 use bytes::{BufMut as _, Bytes, BytesMut};
-use tokio_postgres::types::{FromSql, Type};
-use tokio_postgres::{Error, Row};
 
 use super::stream::Rows;
+use crate::pg::wire::{Row, WireError, row};
 
 /// What the main statement answered: its columns, as [`crate::rest::query`] lists them.
 #[derive(Debug, Default)]
@@ -17,7 +14,9 @@ pub struct ResultSet {
     pub page: i64,
     /// `column=eq.value` of the written row, for `Location`.
     pub location: Vec<String>,
-    /// The body.
+    /// The body, its bytes as the server sent them: the text of `json`, `xml` and texts, the content of `bytea`. The
+    /// version byte that `jsonb` has before its text stays too, as clients of PostgREST know it from handlers that
+    /// return one.
     pub body: Body,
     /// The setting `response.headers`.
     pub headers: Option<String>,
@@ -43,46 +42,38 @@ impl Default for Body {
 }
 
 impl ResultSet {
-    pub(super) fn read(row: &Row) -> Result<Self, Error> {
-        Ok(Self {
-            total: row.try_get("total_result_set")?,
-            page: row.try_get("page_total")?,
-            body: Body::Whole(row.try_get::<_, Option<Raw>>("body")?.unwrap_or_default().0),
-            headers: row.try_get("response_headers")?,
-            status: row.try_get("response_status")?,
-            inserted: row.try_get("response_inserted")?,
-            location: row.try_get::<_, Option<_>>("header")?.unwrap_or_default(),
-        })
+    pub(super) fn read(row: &Row) -> Result<Self, WireError> {
+        let mut result = Self::default();
+        row.each(|column, value| {
+            let Some(value) = value else { return Ok(()) };
+            match column {
+                "total_result_set" => result.total = Some(row::int8(&value)?),
+                "page_total" => result.page = row::int8(&value)?,
+                "body" => result.body = Body::Whole(value),
+                "response_headers" => result.headers = Some(row::text(&value)?),
+                "response_status" => result.status = Some(row::text(&value)?),
+                "response_inserted" => result.inserted = Some(row::int8(&value)?),
+                "header" => result.location = row::texts(&value)?,
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(result)
     }
 }
 
 /// The lines of a query plan, each ended by a newline.
-pub(super) fn lines(rows: &[Row]) -> Result<Bytes, Error> {
+pub(super) fn lines<'a>(rows: impl Iterator<Item = &'a Row>) -> Result<Bytes, WireError> {
     let mut text = BytesMut::new();
     for row in rows {
-        text.put(row.try_get::<_, Raw>(0)?.0);
+        text.put_slice(row.bytes(0)?.unwrap_or_default());
         text.put_u8(b'\n');
     }
     Ok(text.freeze())
 }
 
 /// The planner's number of rows, out of `explain (format json)`. None if it cannot be found.
-pub(super) fn estimate(rows: &[Row]) -> Option<i64> {
-    let plan: serde_json::Value = serde_json::from_slice(&rows.first()?.try_get::<_, Raw>(0).ok()?.0).ok()?;
+pub(super) fn estimate(row: &Row) -> Option<i64> {
+    let plan: serde_json::Value = serde_json::from_slice(row.bytes(0).ok()??).ok()?;
     plan.get(0)?.get("Plan")?.get("Plan Rows")?.as_i64()
-}
-
-/// A value's bytes as the server sent them: the text of `json`, `xml` and texts, the content of `bytea`. The version
-/// byte that `jsonb` has before its text stays too, as clients of PostgREST know it from handlers that return one.
-#[derive(Default)]
-pub(super) struct Raw(pub(super) Bytes);
-
-impl<'a> FromSql<'a> for Raw {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
-        Ok(Self(Bytes::copy_from_slice(raw)))
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
 }

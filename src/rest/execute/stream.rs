@@ -7,22 +7,20 @@
 //! client is gone.
 
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use futures_util::{Stream, TryStreamExt as _};
+use futures_util::Stream;
 use tokio::sync::mpsc;
-use tokio_postgres::types::{FromSql, Type};
-use tokio_postgres::{Error, RowStream, SimpleQueryMessage};
 use tracing::Instrument as _;
 
 use super::result_set::{Body, ResultSet};
-use super::{end, give_back};
-use crate::pg::pool::{Lease, is_unavailable};
+use super::round::{settle, step};
+use crate::pg::wire::{Event, Lease, Row, Step, WireError, row};
 use crate::rest::plan::Handler;
-use crate::rest::query::{Statement, Value};
+use crate::rest::query::Statement;
 
 /// Bytes of body that are handed on together.
 const CHUNK: usize = 64 * 1024;
@@ -93,72 +91,123 @@ pub(super) enum Counting {
     Cursor,
 }
 
-/// Starts reading the rows, and puts the number of its rows and their stream into the result in place of the probe's.
-pub(super) async fn open(lease: Lease, large: &Large, result: &mut ResultSet) -> Result<(), Error> {
-    let rows = match large.counting {
-        Counting::Query => query(&lease, &large.rows).await,
-        Counting::Cursor => walk(&lease, &large.rows).await,
-    };
-    match rows {
-        Ok((count, rows)) => {
-            let Body::Whole(probe) = &result.body else {
-                return Ok(());
+/// The rows of a pipeline under way.
+struct Reader {
+    lease: Lease,
+    /// The step whose rows they are.
+    step: usize,
+    /// What was read ahead.
+    ahead: Option<Event>,
+}
+
+impl Reader {
+    /// Reads the next row. None is the end of a pipeline that went well.
+    async fn next(&mut self) -> Result<Option<Row>, WireError> {
+        loop {
+            let event = match self.ahead.take() {
+                Some(event) => event,
+                None => self.lease.wire().next().await?,
             };
-            let frame = Frame::of(&large.handler, probe);
-            let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
-            drop(tokio::spawn(pump(lease, rows, frame, sender).in_current_span()));
-            // Where the page is all there is, the probe's total stopped at its cap.
-            result.total = result.total.map(|total| total.max(large.offset + count));
-            result.page = count;
-            result.body = Body::Rows(Rows {
-                chunks: receiver,
-                ended: false,
-            });
-            Ok(())
-        }
-        Err(error) if is_unavailable(&error) => {
-            give_back(lease, Some(&error));
-            Err(error)
-        }
-        Err(error) => {
-            end(lease, "rollback").await;
-            Err(error)
+            match event {
+                Event::Row(step, row) if step == self.step => return Ok(Some(row)),
+                Event::Row(..) | Event::Done(..) => {}
+                Event::Refused(_, refusal) => return Err(WireError::Refused(refusal)),
+                Event::Ready => return Ok(None),
+            }
         }
     }
 }
 
-/// Counts the rows by a query, and reads them by another.
-async fn query(lease: &Lease, rows: &Statement) -> Result<(i64, RowStream), Error> {
-    let count = format!("select count(*) from ({}) as counted", rows.sql);
-    let (count, all) = (lease.text(&count), lease.text(&rows.sql));
-    let (count, all) = tokio::join!(
-        biased;
-        async { lease.send(&count, &rows.values).await?.try_collect::<Vec<_>>().await },
-        lease.send(&all, &rows.values),
-    );
-    let count = count?.first().map_or(Ok(0), |row| row.try_get(0))?;
-    Ok((count, all?))
+/// Starts reading the rows, and puts the number of its rows and their stream into the result in place of the probe's.
+pub(super) async fn open(
+    mut lease: Lease,
+    large: &Large,
+    role: &str,
+    result: &mut ResultSet,
+) -> Result<(), WireError> {
+    let (count, ahead) = match large.counting {
+        Counting::Query => query(&mut lease, &large.rows, role).await?,
+        Counting::Cursor => walk(&mut lease, &large.rows, role).await?,
+    };
+    let step = match large.counting {
+        Counting::Query => 1,
+        Counting::Cursor => 3,
+    };
+    if let Event::Refused(_, refusal) = ahead {
+        while !matches!(lease.wire().next().await?, Event::Ready) {}
+        lease.leave().await;
+        return Err(WireError::Refused(refusal));
+    }
+    let Body::Whole(probe) = &result.body else {
+        return Ok(());
+    };
+    let frame = Frame::of(&large.handler, probe);
+    let reader = Reader {
+        lease,
+        step,
+        ahead: Some(ahead),
+    };
+    let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+    drop(tokio::spawn(pump(reader, frame, sender).in_current_span()));
+    // Where the page is all there is, the probe's total stopped at its cap.
+    result.total = result.total.map(|total| total.max(large.offset + count));
+    result.page = count;
+    result.body = Body::Rows(Rows {
+        chunks: receiver,
+        ended: false,
+    });
+    Ok(())
 }
 
-/// Counts the rows by walking over them, and walks over them again.
-async fn walk(lease: &Lease, rows: &Statement) -> Result<(i64, RowStream), Error> {
-    let client = lease.client();
+/// Counts the rows by a query, and reads them by another. Returns when both have begun to answer.
+async fn query(lease: &mut Lease, rows: &Statement, role: &str) -> Result<(i64, Event), WireError> {
+    let count = format!("select count(*) from ({}) as counted", rows.sql);
+    let count = Step {
+        role,
+        sql: &count,
+        values: &rows.values,
+        wanted: true,
+    };
+    let wire = lease.wire();
+    wire.send(&[count, step(role, rows, true)])?;
+    let mut count = 0;
+    loop {
+        match wire.next().await? {
+            Event::Row(0, row) => count = row.bytes(0)?.map_or(Ok(0), row::int8)?,
+            Event::Done(0, _) => {}
+            other => return Ok((count, other)),
+        }
+    }
+}
+
+/// Counts the rows by walking over them, and walks over them again. Returns when they begin to come.
+async fn walk(lease: &mut Lease, rows: &Statement, role: &str) -> Result<(i64, Event), WireError> {
     let declare = format!("declare pgrst_rows scroll cursor for {}", rows.sql);
-    let declare = lease.text(&declare);
-    let (declared, counted, rewound) = tokio::join!(
-        biased;
-        async { lease.send(&declare, &rows.values).await?.try_collect::<Vec<_>>().await },
-        client.simple_query("move forward all in pgrst_rows"),
-        client.batch_execute("move absolute 0 in pgrst_rows"),
-    );
-    declared?;
-    let count = counted?.iter().find_map(|message| match message {
-        SimpleQueryMessage::CommandComplete(count) => i64::try_from(*count).ok(),
-        _ => None,
-    });
-    rewound?;
-    let fetch = lease.text("fetch forward all from pgrst_rows");
-    Ok((count.unwrap_or(0), lease.send::<Value>(&fetch, &[]).await?))
+    let declare = Step {
+        role,
+        sql: &declare,
+        values: &rows.values,
+        wanted: false,
+    };
+    let steps = [
+        declare,
+        Step::command("move forward all in pgrst_rows"),
+        Step::command("move absolute 0 in pgrst_rows"),
+        Step {
+            wanted: true,
+            ..Step::command("fetch forward all from pgrst_rows")
+        },
+    ];
+    let wire = lease.wire();
+    wire.send(&steps)?;
+    let mut count = 0;
+    loop {
+        match wire.next().await? {
+            Event::Done(1, moved) => count = i64::try_from(moved).unwrap_or(i64::MAX),
+            Event::Done(0 | 2, _) => {}
+            other => return Ok((count, other)),
+        }
+    }
 }
 
 /// What stands around the rows.
@@ -200,15 +249,15 @@ enum Cut {
     /// Nobody takes it any more.
     Client,
     /// The rest cannot be read.
-    Database(Error),
+    Database(WireError),
 }
 
 /// Moves rows into the body until it ends. The last chunk waits for COMMIT: what was read must hold.
-async fn pump(lease: Lease, rows: RowStream, frame: Frame, chunks: mpsc::Sender<io::Result<Chunk>>) {
-    let cut = match copy(rows, frame, &chunks).await {
-        Ok(last) => match lease.client().batch_execute("commit").await {
+async fn pump(mut reader: Reader, frame: Frame, chunks: mpsc::Sender<io::Result<Chunk>>) {
+    let cut = match copy(&mut reader, frame, &chunks).await {
+        Ok(last) => match settle(&mut reader.lease, &[Step::command("commit")]).await {
             Ok(()) => {
-                lease.done();
+                reader.lease.done();
                 // A client that is gone by now misses nothing of ours.
                 chunks.send(Ok(Chunk::Last(last))).await.unwrap_or_default();
                 return;
@@ -224,30 +273,28 @@ async fn pump(lease: Lease, rows: RowStream, frame: Frame, chunks: mpsc::Sender<
             tracing::error!(%error, "a streamed result ended early");
             let broken = io::Error::other("the database failed after the answer had begun");
             chunks.send(Err(broken)).await.unwrap_or_default();
-            if is_unavailable(&error) {
-                give_back(lease, Some(&error));
-            } else {
-                end(lease, "rollback").await;
-            }
         }
     }
 }
 
 /// Hands on chunk by chunk, and returns the last one.
-async fn copy(rows: RowStream, frame: Frame, chunks: &mpsc::Sender<io::Result<Chunk>>) -> Result<Bytes, Cut> {
-    let mut rows = pin!(rows);
+async fn copy(
+    rows: &mut Reader,
+    frame: Frame,
+    chunks: &mpsc::Sender<io::Result<Chunk>>,
+) -> Result<Bytes, Cut> {
     let mut chunk = BytesMut::with_capacity(CHUNK + CHUNK / 8);
     chunk.put(frame.before);
     let mut between = "";
     loop {
         let row = tokio::select! {
             biased;
-            row = rows.try_next() => row.map_err(Cut::Database)?,
+            row = rows.next() => row.map_err(Cut::Database)?,
             () = chunks.closed() => return Err(Cut::Client),
         };
         let Some(row) = row else { break };
         chunk.put_slice(between.as_bytes());
-        chunk.put_slice(row.try_get::<_, Line<'_>>(0).map_err(Cut::Database)?.0);
+        chunk.put_slice(row.bytes(0).map_err(Cut::Database)?.unwrap_or_default());
         between = frame.between;
         if chunk.len() >= CHUNK {
             let full = chunk.split().freeze();
@@ -266,17 +313,4 @@ async fn copy(rows: RowStream, frame: Frame, chunks: &mpsc::Sender<io::Result<Ch
     }
     chunk.put_slice(frame.after.as_bytes());
     Ok(chunk.freeze())
-}
-
-/// A row's text, where it lies.
-struct Line<'a>(&'a [u8]);
-
-impl<'a> FromSql<'a> for Line<'a> {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(Self(raw))
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
 }

@@ -1,9 +1,8 @@
 //! Whether a transaction that worked may stand: rules on the number of rows, as requests ask for them.
 
-use tokio_postgres::Error;
-
-use super::{Answer, Outcome, Transaction};
-use crate::rest::error::RequestError;
+use super::{Answer, Outcome, Transaction, failure};
+use crate::pg::wire::{Refusal, WireError};
+use crate::rest::error::{RequestError, RestError};
 use crate::rest::plan::Plan;
 use crate::rest::request::{Action, MediaType, Mutation, Request};
 
@@ -69,30 +68,47 @@ impl Verdict {
     }
 }
 
-/// Why a transaction that worked must not stand.
+/// Why a transaction must not stand.
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Objection {
-    /// A constraint that was put off.
-    Database(Error),
+    /// The server refused a statement, or a constraint that was put off.
+    #[error(transparent)]
+    Database(Box<Refusal>),
+    /// The answer cannot be read.
+    #[error(transparent)]
+    Unread(#[from] WireError),
     /// The number of rows.
-    Rule(RequestError),
+    #[error(transparent)]
+    Rule(#[from] RequestError),
 }
 
-/// Judges what a transaction came to, and what its deferred constraints said.
+impl Objection {
+    /// The error as it is told. `authenticated` decides between 401 and 403 where a privilege is missing.
+    pub(super) fn told(self, authenticated: bool) -> RestError {
+        match self {
+            Self::Database(refusal) => failure::of_refusal(&refusal, authenticated),
+            Self::Unread(error) => failure::of_wire(&error, authenticated),
+            Self::Rule(rule) => rule.into(),
+        }
+    }
+}
+
+/// Judges what a transaction came to; `unchecked` is what its deferred constraints refused.
 pub(super) fn judge(
     transaction: &Transaction,
     outcome: &Outcome,
-    constraints: Result<(), Error>,
-) -> Option<Objection> {
+    unchecked: Option<Box<Refusal>>,
+) -> Result<(), Objection> {
     let verdict = match outcome {
         Outcome::Rows(result) => transaction.verdict.check(result.page),
         Outcome::Plan(_) => Ok(()),
     };
-    match (constraints, verdict) {
+    match unchecked {
         // A call's constraints are checked before its rows are counted, a write's after.
-        (Err(error), Ok(())) => Some(Objection::Database(error)),
-        (Err(error), Err(_)) if transaction.answer == Answer::Call => Some(Objection::Database(error)),
-        (_, Err(rule)) => Some(Objection::Rule(rule)),
-        (Ok(()), Ok(())) => None,
+        Some(refusal) if transaction.answer == Answer::Call || verdict.is_ok() => {
+            Err(Objection::Database(refusal))
+        }
+        _ => Ok(verdict?),
     }
 }
 

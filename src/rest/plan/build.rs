@@ -45,14 +45,16 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn read(&self, relation: &QualifiedName, head: bool) -> Result<Plan, RestError> {
-        self.table(relation)?;
-        let read = tree::build(
+        let table = self.table(relation)?;
+        let mut read = tree::build(
             self.request,
             self.cache,
             self.settings,
             relation,
             Source::Relation,
         )?;
+        // What is derived for a view need not be unique in it.
+        read.plan.by_key = !table.is_view && read.plan.names_all_of(&table.primary_key);
         let mut output =
             negotiate::negotiate(&self.request.accept, self.cache, self.settings, relation, &read)?;
         self.check_preferences()?;

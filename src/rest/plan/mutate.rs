@@ -8,7 +8,7 @@ use super::resolve::Columns;
 use super::returning;
 use crate::rest::error::{DatabaseError, PlanError, RequestError, RestError};
 use crate::rest::request::preferences::{Missing, Representation, Resolution};
-use crate::rest::request::{Filter, LogicTree, Mutation, Operation, Payload, QuantifiedOperator, Request};
+use crate::rest::request::{Filter, LogicTree, Mutation, Payload, Request};
 use crate::schema_cache::{QualifiedName, SchemaCache, Table};
 
 /// A write. Bodies are JSON here: CSV and forms were converted.
@@ -152,14 +152,10 @@ impl Write<'_> {
         let names_the_key = !key.is_empty()
             && query.filter_fields.len() == key.len()
             && key.iter().all(|column| query.filter_fields.contains(column));
-        let equal = |filter: &Filter| {
-            !filter.expr.negated
-                && matches!(
-                    filter.expr.operation,
-                    Operation::Quantified(QuantifiedOperator::Equal, None, _)
-                )
-        };
-        if !query.logic.is_empty() || !names_the_key || !query.root_filters.iter().all(equal) {
+        if !query.logic.is_empty()
+            || !names_the_key
+            || !query.root_filters.iter().all(|filter| filter.expr.is_equality())
+        {
             return Err(RequestError::PutFilters.into());
         }
         let (body, body_is_object) = self.body();

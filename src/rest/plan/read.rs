@@ -30,6 +30,8 @@ pub struct ReadPlan {
     pub order: Vec<OrderPlan>,
     /// Rows.
     pub range: Range,
+    /// Whether the conditions name a table's primary key, so that there is one row at most.
+    pub by_key: bool,
     /// The name by which the request calls it.
     pub name: String,
     /// How it hangs on its parent; None at the root.
@@ -54,6 +56,21 @@ pub struct ReadPlan {
     pub depth: usize,
     /// Whether a parameter named it by its relation although it has an alias.
     pub named_by_relation: bool,
+}
+
+impl ReadPlan {
+    /// Whether the conditions hold for no more than one value of each of these columns. Never if there are none.
+    pub(super) fn names_all_of(&self, columns: &[String]) -> bool {
+        let names = |column: &String| {
+            self.filters.iter().any(|condition| match condition {
+                LogicPlan::Filter(PlannedFilter { field, expr }) => {
+                    field.name == *column && field.path.is_empty() && expr.is_equality()
+                }
+                LogicPlan::Expr { .. } | LogicPlan::NullEmbed { .. } => false,
+            })
+        };
+        !columns.is_empty() && columns.iter().all(names)
+    }
 }
 
 /// A column with what is known of its type, for one purpose.

@@ -6,6 +6,7 @@ use bytes::{BufMut as _, BytesMut};
 use tokio_postgres::types::{Format, IsNull, ToSql, Type};
 
 use super::Value;
+use crate::pg::wire::Parameter;
 
 /// Takes any type: the server reads the text form of whatever type it inferred, which refuses what does not fit with
 /// an error that says so (22P02, …).
@@ -32,5 +33,19 @@ impl ToSql for Value {
             Self::Null | Self::Text(_) | Self::Body(_) => Format::Text,
             Self::Binary(_) => Format::Binary,
         }
+    }
+}
+
+impl Parameter for Value {
+    fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Null => None,
+            Self::Text(text) => Some(text.as_bytes()),
+            Self::Body(bytes) | Self::Binary(bytes) => Some(bytes),
+        }
+    }
+
+    fn is_binary(&self) -> bool {
+        matches!(self, Self::Binary(_))
     }
 }

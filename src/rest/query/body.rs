@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::fragment::{bind_name, separated};
+use super::fragment::separated;
 use super::statement::{Statement, Value};
 use crate::rest::plan::PlannedField;
 
@@ -109,8 +109,7 @@ impl Body<'_> {
             .iter()
             .filter_map(|field| Some((field, field.default.as_ref()?)));
         separated(out, ", ", fields, |out, (field, default)| {
-            bind_name(out, &field.name);
-            out.push(", ").push(default);
+            out.literal(&field.name).push(", ").push(default);
         });
         out.push(")");
     }

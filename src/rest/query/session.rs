@@ -9,11 +9,21 @@ use crate::rest::request::Request;
 use crate::rest::settings::RestSettings;
 use crate::schema_cache::name::write_ident;
 
+/// `FUNC_MAX_ARGS`: PostgreSQL's bound on the arguments of a function.
+const ARGUMENTS: usize = 100;
+
 /// One `select` that sets everything for the transaction. Settings of the role come before the role itself, so that a
 /// `grant set on parameter` to the login role is enough for them.
+///
+/// A read forbids writes first, so that it needs no BEGIN for that. `num_nulls` takes the values in their order and
+/// answers with one number in place of them all, which nobody wants to have sent back. More than a hundred of them stand
+/// without it, since it takes no more.
 pub fn session(plan: &Plan, request: &Request, settings: &RestSettings, identity: &Identity) -> Statement {
     let mut out = Statement::default();
     out.push("select ");
+    if plan.is_read_only() {
+        out.push("set_config('transaction_read_only', 'on', true), ");
+    }
     constant(&mut out, "search_path", search_path(&request.schema, settings));
     for (name, value) in identity.role_settings.iter() {
         named(&mut out, name, value);
@@ -34,6 +44,10 @@ pub fn session(plan: &Plan, request: &Request, settings: &RestSettings, identity
     }
     for (name, value) in &settings.app_settings {
         named(&mut out, name, value);
+    }
+    if out.values.len() < ARGUMENTS {
+        out.sql.insert_str("select ".len(), "num_nulls(");
+        out.push(")");
     }
     out
 }
@@ -77,23 +91,30 @@ fn search_path(schema: &str, settings: &RestSettings) -> String {
 
 /// A JSON object; of names that come twice, the last counts.
 fn json_object(pairs: &[(String, String)]) -> String {
-    let mut json = String::with_capacity(pairs.iter().map(|(n, v)| n.len() + v.len() + 8).sum::<usize>() + 2);
-    json.push('{');
+    let len: usize = pairs
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 8)
+        .sum();
+    let mut json = Vec::with_capacity(len + 2);
+    json.push(b'{');
     let last = |n: usize, name: &str| pairs[n + 1..].iter().all(|(later, _)| later != name);
-    let mut first = true;
     for (n, (name, value)) in pairs.iter().enumerate() {
         if !last(n, name) {
             continue;
         }
-        if !std::mem::take(&mut first) {
-            json.push(',');
+        if json.len() > 1 {
+            json.push(b',');
         }
-        json.push_str(&serde_json::Value::from(name.as_str()).to_string());
-        json.push(':');
-        json.push_str(&serde_json::Value::from(value.as_str()).to_string());
+        string(&mut json, name);
+        json.push(b':');
+        string(&mut json, value);
     }
-    json.push('}');
-    json
+    json.push(b'}');
+    String::from_utf8(json).expect("JSON is UTF-8")
+}
+
+fn string(json: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(json, text).expect("a vector takes what is written to it");
 }
 
 #[cfg(test)]

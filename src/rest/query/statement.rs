@@ -1,9 +1,11 @@
 //! A statement under construction: its text and what is bound to it.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 
 use crate::schema_cache::QualifiedName;
-use crate::schema_cache::name::write_ident;
+use crate::schema_cache::name::{write_ident, write_literal};
 
 /// SQL with its parameters.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +42,12 @@ impl Statement {
         self
     }
 
+    /// Appends a name as a string constant.
+    pub fn literal(&mut self, name: &str) -> &mut Self {
+        write_literal(&mut self.sql, name);
+        self
+    }
+
     /// Appends a quoted name with its schema.
     pub fn name(&mut self, name: &QualifiedName) -> &mut Self {
         name.write_to(&mut self.sql);
@@ -49,8 +57,7 @@ impl Statement {
     /// Appends a placeholder and binds a value to it.
     pub fn bind(&mut self, value: Value) -> &mut Self {
         self.values.push(value);
-        self.sql.push('$');
-        self.sql.push_str(&self.values.len().to_string());
+        write!(self.sql, "${}", self.values.len()).expect("a string takes what is written to it");
         self
     }
 

@@ -208,24 +208,29 @@ fn statements(words: &Words) -> Vec<Statement> {
     vec![read, count, write, delete, called]
 }
 
-/// The text without what stands inside double quotes. None if a quote stays open.
+/// The text without what stands inside quotes. None if a quote stays open, or a backslash could mean anything else than
+/// itself.
 fn skeleton(sql: &str) -> Option<String> {
     let mut outside = String::new();
-    let mut rest = sql;
-    while let Some((before, behind)) = rest.split_once('"') {
-        outside.push_str(before);
+    let mut chars = sql.chars().peekable();
+    while let Some(char) = chars.next() {
+        let escapes = char == 'E' && chars.peek() == Some(&'\'');
+        let quote = if escapes { chars.next()? } else { char };
+        if !matches!(quote, '"' | '\'') {
+            outside.push(quote);
+            continue;
+        }
         outside.push('@');
-        rest = behind;
         loop {
-            let (_, after) = rest.split_once('"')?;
-            let Some(doubled) = after.strip_prefix('"') else {
-                rest = after;
-                break;
-            };
-            rest = doubled;
+            match chars.next()? {
+                '\\' if quote == '\'' => {
+                    chars.next_if_eq(&'\\').filter(|_| escapes)?;
+                }
+                end if end == quote && chars.next_if_eq(&quote).is_none() => break,
+                _ => {}
+            }
         }
     }
-    outside.push_str(rest);
     Some(outside)
 }
 

@@ -57,6 +57,17 @@ pub struct OpExpr {
     pub operation: Operation,
 }
 
+impl OpExpr {
+    /// Whether it holds for one value alone: `eq`, without `not`, `any` and `all`.
+    pub fn is_equality(&self) -> bool {
+        let is_equal = matches!(
+            self.operation,
+            Operation::Quantified(QuantifiedOperator::Equal, None, _)
+        );
+        is_equal && !self.negated
+    }
+}
+
 /// An operator with its operand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {

@@ -33,7 +33,7 @@ impl Process {
             .env_clear()
             .env("DATABASE_URL", database.url())
             .env("SUPABASE_JWT_SECRET", dev::JWT_SECRET)
-            .env("DROPWIRE_DB_POOL_SIZE", CONCURRENCY.to_string())
+            .env("DROPWIRE_DB_POOL_SIZE", (2 * CONCURRENCY).to_string())
             .env("DROPWIRE_LOG", "warn,dropwire::cli=info")
             .env("DROPWIRE_LOG_FORMAT", "json")
             .stdin(Stdio::null())

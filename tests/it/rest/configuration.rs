@@ -246,6 +246,8 @@ async fn the_program_serves_rest_only_and_reloads_on_signals() {
         ("PGRST_SERVER_HOST", "localhost"),
         ("PGRST_SERVER_PORT", &port),
         ("PGRST_DB_CHANNEL_ENABLED", "false"),
+        ("PGRST_LOG_QUERY", "true"),
+        ("DROPWIRE_LOG", "info"),
     ];
     let server = Running::start(&["serve", "--rest-only"], &variables);
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -260,7 +262,9 @@ async fn the_program_serves_rest_only_and_reloads_on_signals() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    wait_for("/rows?limit=1", 200).await;
+    wait_for("/rows?limit=1&id=eq.4711", 200).await;
+    let log = server.wait_for_error(r#"from \"public\".\"rows\""#).await;
+    assert!(!log.contains("4711"), "values are not logged: {log}");
     owner
         .batch_execute("create view public.late as select 1 as one; grant select on public.late to anon")
         .await

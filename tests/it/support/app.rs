@@ -101,7 +101,7 @@ impl TestApp {
             ("DROPWIRE_LISTEN", "127.0.0.1:0"),
             ("DROPWIRE_NO_DISPATCH", "true"),
             ("DROPWIRE_WEBHOOK_ALLOW_PRIVATE", "true"),
-            ("DROPWIRE_DB_POOL_SIZE", "4"),
+            ("DROPWIRE_DB_POOL_SIZE", "8"),
             ("TICKET_ACTIVITY_WEBHOOK_MAX_BACKOFF_MS", "50"),
             ("TICKET_ACTIVITY_WEBHOOK_TIMEOUT_MS", "2000"),
         ];

@@ -128,6 +128,19 @@ impl Running {
         }
     }
 
+    /// Waits until standard error has `text`; answers all of it.
+    pub async fn wait_for_error(&self, text: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let said = self.errors();
+            if said.contains(text) {
+                return said;
+            }
+            assert!(began.elapsed() < PATIENCE, "no {text:?}: {said}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// What it wrote to standard error so far.
     pub fn errors(&self) -> String {
         self.stderr.lock().unwrap().clone()

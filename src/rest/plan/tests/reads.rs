@@ -4,7 +4,7 @@ use super::asked::*;
 use super::fixture::*;
 use crate::rest::error::{PlanError, RequestError};
 use crate::rest::plan::{LogicPlan, OrderPlan, Plan, PlannedField, ToTsVector, build};
-use crate::rest::request::{Action, Aggregate, LogicOperator, LogicTree, MediaType, Range};
+use crate::rest::request::{Action, Aggregate, Filter, LogicOperator, LogicTree, MediaType, Range};
 
 fn filtered(request: &crate::rest::request::Request) -> Vec<PlannedField> {
     tree(request)
@@ -38,6 +38,27 @@ fn a_plain_read_selects_the_row_from_the_relation_itself() {
     assert_eq!(root.select.len(), 1);
     assert_eq!(root.select[0].field.name, "*");
     assert_eq!(root.range, Range::ALL);
+}
+
+#[test]
+fn conditions_that_name_the_whole_key_leave_one_row_at_most() {
+    let by_key = |relation: &str, filters: &[Filter]| {
+        let mut request = get(relation);
+        request.query.root_filters = filters.into();
+        tree(&request).plan.by_key
+    };
+    let not = |mut filter: Filter| {
+        filter.expr.negated = true;
+        filter
+    };
+    let (ticket, tag) = (equals("ticket_id", "1"), equals("tag_id", "2"));
+    assert!(by_key("tickets", &[equals("title", "a"), equals("id", "1")]));
+    assert!(by_key("ticket_tags", &[ticket.clone(), tag.clone()]));
+    assert!(!by_key("tickets", &[]));
+    assert!(!by_key("tickets", &[equals("title", "a")]));
+    assert!(!by_key("tickets", &[not(equals("id", "1"))]));
+    assert!(!by_key("ticket_tags", &[ticket.clone(), not(tag)]));
+    assert!(!by_key("log", &[equals("line", "a")]), "it has no key");
 }
 
 #[test]
