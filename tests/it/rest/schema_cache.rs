@@ -216,7 +216,7 @@ async fn our_own_migrations_reload_it() {
     app.run(
         "create table public.made_by_hand as select 1 as one; grant select on public.made_by_hand to anon;
          drop function dropwire.notify_ddl(); drop function dropwire.notify_drop();
-         delete from dropwire.schema_migrations where version = 21;",
+         delete from dropwire.schema_migrations where version = 27;",
     )
     .await;
     assert_eq!(status(&app, "/made_by_hand").await, 404);
