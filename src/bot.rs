@@ -1,7 +1,7 @@
 //! The executors' Telegram bot: what an update does, and what the bot answers.
 //!
 //! An update is taken in two steps. [`Bot::take`] is the database's: one function of
-//! `sql/migrations/0019_executor_bot.sql` records the update and does all of its effect in one transaction, so that an
+//! `sql/migrations/0025_executor_bot.sql` records the update and does all of its effect in one transaction, so that an
 //! update sent twice acts once. [`Bot::react`] is Telegram's: messages and buttons, which nothing depends on. Their
 //! failures are logged, and the executor asks again.
 

@@ -52,7 +52,7 @@ begin
   end if;
 
   -- What service_role may call, it may call without becoming service_role first: internal statements then need no
-  -- transaction to switch roles in. Idempotency keys under /rest/v1 are for this role alone (migration 0020).
+  -- transaction to switch roles in. Idempotency keys under /rest/v1 are for this role alone (migration 0026).
   for routine in
     select p.oid::regprocedure as signature, callable
       from pg_catalog.pg_proc p,

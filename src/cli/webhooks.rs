@@ -1,4 +1,4 @@
-//! `dropwire webhooks`: an operator's verbs, the functions of `sql/migrations/0014_webhook_operators.sql`.
+//! `dropwire webhooks`: an operator's verbs, the functions of `sql/migrations/0016_webhook_operators.sql`.
 //!
 //! Each prints JSON, one line per row, for people and `jq` alike.
 

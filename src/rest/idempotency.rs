@@ -2,7 +2,7 @@
 //!
 //! The first request with a key runs and its answer is kept, in one transaction with what it wrote; later ones with that
 //! key get the answer again, with `Idempotency-Replayed: true`. A key belongs to its caller, which is role and `sub`, and
-//! to a path. How it is claimed, and for how long an answer is kept, is in `sql/migrations/0020_rest_idempotency.sql`;
+//! to a path. How it is claimed, and for how long an answer is kept, is in `sql/migrations/0026_rest_idempotency.sql`;
 //! the transaction is in [`super::execute::once`].
 
 use bytes::Bytes;

@@ -1,5 +1,5 @@
 //! The outbox as the dispatcher sees it: claim, record, release. The rules are in
-//! `sql/migrations/0013_webhook_heads.sql`; this is their Rust face.
+//! `sql/migrations/0013_webhook_heads.sql` to `0015_webhook_outcomes.sql`; this is their Rust face.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -179,7 +179,7 @@ async fn only_ddl_that_the_cache_knows_is_told() {
 async fn an_owner_who_may_not_create_event_triggers_migrates_without_them() {
     let database = TestDatabase::migrated().await;
     let db = database.target().connect().await.unwrap();
-    let file = include_str!("../../../sql/migrations/0021_ddl_reload.sql");
+    let file = include_str!("../../../sql/migrations/0027_ddl_reload.sql");
     let triggers = async || -> Vec<String> {
         let rows = db
             .query("select evtname::text from pg_event_trigger order by 1", &[])
@@ -216,12 +216,12 @@ async fn our_own_migrations_reload_it() {
     app.run(
         "create table public.made_by_hand as select 1 as one; grant select on public.made_by_hand to anon;
          drop function dropwire.notify_ddl(); drop function dropwire.notify_drop();
-         delete from dropwire.schema_migrations where version = 21;",
+         delete from dropwire.schema_migrations where version = 27;",
     )
     .await;
     assert_eq!(status(&app, "/made_by_hand").await, 404);
     let report = migrate::run(&app.database.target()).await.unwrap();
-    assert_eq!(report.applied, ["0021_ddl_reload.sql"]);
+    assert_eq!(report.applied, ["0027_ddl_reload.sql"]);
     wait_for(&app, "/made_by_hand", 200).await;
     // Nothing to do is nothing to tell.
     let loads = app.rest().cache_state().loads;
