@@ -22,8 +22,9 @@ const RUN_DUE_RULES: &str = include_str!("../../sql/queue/run_due_rules.sql");
 
 /// Most rules of one pass.
 const DUE_RULES_MAX: i32 = 100;
-/// How long an outcome is offered to a database that is away or busy. What stays unrecorded is sent again.
-const RECORD_PATIENCE: Duration = Duration::from_secs(5);
+/// How long an outcome is offered to a database that is away or busy: while it is away nobody can take the entry over,
+/// even when the lease has ended, so a failover need not cost a repeat. What stays unrecorded is sent again.
+const RECORD_PATIENCE: Duration = Duration::from_secs(60);
 const RECORD_PAUSE: Duration = Duration::from_millis(100);
 
 /// An entry that is ours to send until its lease ends.

@@ -1,10 +1,11 @@
 -- Who claimed which entry, and what was recorded of it: a row per claim, written by the queue's own updates, so that it
--- holds just what was committed. The dispatcher is known by its application_name.
+-- holds just what was committed. The dispatcher is known by its application_name, the life of the server by its start.
 create table chaos_claims (
   claim_id uuid not null,
   entry_id uuid not null,
   dispatcher text not null,
   claimed_at timestamptz not null,
+  server text not null default pg_postmaster_start_time(),
   status text,
   error text,
   primary key (claim_id, entry_id)
