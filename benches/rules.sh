@@ -6,6 +6,8 @@
 #   rules  the same for a tenant with 50 active rules of 4 conditions each and 200 executors without a limit: three
 #          rules match, one sets the priority, one the due date, one assigns the least loaded with the skill
 #   pool   the same for a tenant that has 5,000 tickets open already
+#   rows   the limit: what these rules leave behind, written after the ticket by one bare statement that knows it all
+#          beforehand; nothing is evaluated, nobody is chosen
 #
 # CLIENTS, SECONDS_EACH and ROUNDS change the load. Needs a release build and PostgreSQL's server.
 set -euo pipefail
@@ -33,22 +35,26 @@ psql -q -v ON_ERROR_STOP=1 -f $parts/setup.sql
 echo "PostgreSQL $(psql -Atc 'show server_version'), fsync $(psql -Atc 'show fsync'), $clients clients, $rounds rounds of $seconds s"
 
 with_pgbench() {
-  pgbench -n -M prepared -c "$clients" -j 2 -T "$2" -D tenant="$1" -f $parts/ticket.sql 2>/dev/null | awk '/^tps/ {print $3}'
+  pgbench -n -M prepared -c "$clients" -j 2 -T "$2" -D tenant="$1" -f $parts/"${3:-ticket}".sql 2>/dev/null | awk '/^tps/ {print $3}'
 }
 median() { sort -g | awk '{v[NR]=$1} END {print v[int((NR+1)/2)]}'; }
 
 for tenant in 1 2 3; do with_pgbench $tenant 2 >/dev/null; done # warm up
+with_pgbench 4 2 rows >/dev/null
 for _ in $(seq "$rounds"); do
   # The loads are to be those of the setup, whatever the rounds before have added.
   psql -q -v ON_ERROR_STOP=1 -f $parts/reset.sql
   with_pgbench 1 "$seconds" >>"$work/none"
   with_pgbench 2 "$seconds" >>"$work/rules"
   with_pgbench 3 "$seconds" >>"$work/pool"
+  with_pgbench 4 "$seconds" rows >>"$work/rows"
 done
 
-awk -v n="$(median <"$work/none")" -v r="$(median <"$work/rules")" -v p="$(median <"$work/pool")" 'BEGIN {
+awk -v n="$(median <"$work/none")" -v r="$(median <"$work/rules")" -v p="$(median <"$work/pool")" \
+  -v w="$(median <"$work/rows")" 'BEGIN {
   printf "no rules                       %8.0f tps\n", n
   printf "50 rules, three match          %8.0f tps   %.2f of it (goal 0.40)\n", r, r / n
+  printf "their effects, a bare statement %7.0f tps   %.2f of no rules; 50 rules: %.2f of this\n", w, w / n, r / w
   printf "the same, 5,000 tickets open   %8.0f tps   %.2f of that (goal: 0.80 to 1.20)\n", p, p / r
 }'
 psql -v ON_ERROR_STOP=1 -q -f $parts/check.sql

@@ -28,8 +28,8 @@ comment on column dropwire.compiled_rules.wanted is
   'The rule assigns the least loaded with one of these skills, or with the ticket''s category.';
 comment on column dropwire.compiled_rules.done is 'What a success is logged with; null: the rule is not plain.';
 
--- One condition as a jsonpath predicate, null where there is none. A missing field is null, and no predicate but
--- "is null" holds for that; inside AND and OR "unknown" does no more than "false".
+-- One condition as a jsonpath predicate, null where there is none. No predicate but "is null" holds for a field that is
+-- null or missing; inside AND and OR "unknown" does no more than "false".
 create function dropwire.condition_path(p_path text, p_operator text, p_values text[]) returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
   select case p_operator
@@ -41,7 +41,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     when 'not_contains' then format('(%1$s != null && !%2$s)', f.name, v.containing)
     when 'starts_with' then v.starting
     when 'ends_with' then v.ending
-    when 'is_null' then format('(%1$s == null || %1$s == "")', f.name)
+    when 'is_null' then format('(!(%1$s != null && %1$s != ""))', f.name)
     when 'is_not_null' then format('(%1$s != null && %1$s != "")', f.name)
   end
   from (select format('$.%s', to_json(p_path)) as name) f
@@ -84,7 +84,7 @@ begin
       v_group := format('(%s %s %s)', v_group, case when c.joins_by_or then '||' else '&&' end, v_predicate);
     end if;
   end loop;
-  return coalesce(array_to_string(v_groups || v_group, ' && '), '(1 == 1)')::jsonpath;
+  return case when v_group is null then '(1 == 1)' else array_to_string(v_groups || v_group, ' && ') end::jsonpath;
 exception when others then
   return null;  -- no jsonpath: then by rule_holds()
 end

@@ -8,6 +8,7 @@ mod delayed;
 mod events;
 mod explain;
 mod model;
+mod plain;
 mod regex;
 mod sla;
 
