@@ -52,7 +52,7 @@ begin
       v_profile_id constant uuid := format('f0000000-0000-4000-8000-%%s4', lpad(p_executor::text, 11, '0'));
       v_user_id constant uuid := format('e0000000-0000-4000-8000-%%s4', lpad(p_executor::text, 11, '0'));
       v_due_at constant timestamptz := now() + interval '24 hours';
-      v_set constant text := concat(set_config('dropwire.actor', 'rules', true), set_config('dropwire.plain', 'on', true),
+      v_set constant text := concat(set_config('dropwire.actor', 'rules', true), set_config('dropwire.plain', p_ticket_id::text, true),
         set_config('dropwire.new_ticket', p_ticket_id::text, true));
     begin
       with counted as (

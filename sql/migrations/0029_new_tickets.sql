@@ -1,5 +1,4 @@
--- The rule engine, part nine: a new ticket's way through plain rules (0028), and what follows from a
--- ticket's change.
+-- The rule engine, part nine: a new ticket's way through plain rules (0028), and what follows from a ticket's change.
 
 -- A new ticket ----------------------------------------------------------------------------------------------------------
 -- The rules of the events that a new ticket's own rules have brought about.
@@ -19,8 +18,8 @@ begin
 end
 $$;
 
--- Runs a new ticket's rules where all of them are plain: open, without an assignee and a due date. False, and nothing
--- done, where it takes more: then run_rules() does it.
+-- Runs the rules of a new ticket that is open and has no assignee and no due date, as far as they are plain. False, and
+-- nothing done, where it meets another: then run_rules() does it.
 --
 -- Every expression has to be prepared anew in each transaction, hence few of them. Without a search_path of its own; all
 -- names are qualified. The checks of foreign keys keep their plans per session, and plan anew whenever the path is another
@@ -239,7 +238,7 @@ begin
       if v_is_plain and new.executor_profile_id is null and new.executor_id is null and new.due_date is null
          and new.sla_due_date is null and new.status operator(pg_catalog.=) 'open' then
         begin
-          v_set := pg_catalog.set_config('dropwire.plain', 'on', true);
+          v_set := pg_catalog.set_config('dropwire.plain', new.id::pg_catalog.text, true);
           v_is_plain := dropwire.run_plain_rules(new);
         exception when others then
           v_is_plain := false;
@@ -261,7 +260,8 @@ $$;
 
 -- A changed ticket ------------------------------------------------------------------------------------------------------
 -- One trigger for all that follows from an update: a condition on a trigger is read and planned anew with each statement.
--- While plain rules run (dropwire.plain), they see to all of it; what rules change otherwise is told by whoever writes it.
+-- While a ticket's plain rules run (dropwire.plain is its id), they see to all of it; of what rules change otherwise, they
+-- see to the activities.
 create or replace function dropwire.ticket_updated() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
@@ -335,7 +335,7 @@ drop trigger trigger_ticket_changed on public.tickets;
 drop trigger trigger_ticket_rules on public.tickets;
 drop function dropwire.ticket_changed();
 create trigger trigger_ticket_updated after update on public.tickets
-  for each row when (current_setting('dropwire.plain', true) is distinct from 'on')
+  for each row when (current_setting('dropwire.plain', true) is distinct from new.id::text)
   execute function dropwire.ticket_updated();
 
 -- Each assignment leaves an entry of the order behind that the next one steps over until it is vacuumed away.
