@@ -3,12 +3,9 @@
 //! deadpool keeps them; what is added here is how they are opened, when they are replaced, what the failures mean,
 //! and the [`Lease`], without which a connection does not leave the pool.
 
-mod connection;
 mod lease;
-mod lru;
-mod text;
 
-use std::{error::Error as _, io, pin::Pin, sync::Arc, time::Duration};
+use std::{error::Error as _, io, pin::Pin, time::Duration};
 
 use deadpool::managed::{self, Hook, HookError, Metrics};
 use deadpool_postgres::{
@@ -20,9 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use deadpool_postgres::Status;
 
-use self::connection::{Connection, Keeper, Keeping};
 pub use self::lease::{Lease, Param, is_stale};
-pub use self::text::Text;
 use super::connect::{ConnectError, OPEN_TIMEOUT, Target};
 
 /// Age at which a connection is replaced, so that `alter role … set` arrives and a bloated backend ends.
@@ -124,8 +119,7 @@ pub fn is_unavailable(error: &Error) -> bool {
 /// Connections to one [`Target`]; clones share them.
 #[derive(Clone)]
 pub struct Pool {
-    connections: managed::Pool<Keeper>,
-    keeping: Arc<Keeping>,
+    connections: managed::Pool<Manager>,
     opener: Opener,
     settings: PoolSettings,
 }
@@ -158,10 +152,8 @@ impl Pool {
             target: target.clone(),
             tls,
         };
-        let keeping = Arc::new(Keeping::new());
         Ok(Self {
-            connections: build(&opener, Arc::clone(&keeping), settings),
-            keeping,
+            connections: build(&opener, settings),
             opener,
             settings,
         })
@@ -213,17 +205,6 @@ impl Pool {
         (self.settings.statements == Statements::Prepared).then_some(&self.opener.target)
     }
 
-    /// Sets how many prepared statements of texts made at run time each connection keeps; 200 at first.
-    pub fn keep_statements(&self, capacity: usize) {
-        self.keeping.set_capacity(capacity);
-    }
-
-    /// Makes every connection forget the statements prepared for such texts, before its next use. Call it when the
-    /// schema has changed: what the server once inferred of their parameters may no longer be true.
-    pub fn forget_statements(&self) {
-        self.keeping.expire();
-    }
-
     /// Counts connections, for metrics and health.
     pub fn status(&self) -> Status {
         self.connections.status()
@@ -243,18 +224,18 @@ impl Pool {
     }
 }
 
-fn build(opener: &Opener, keeping: Arc<Keeping>, settings: PoolSettings) -> managed::Pool<Keeper> {
+fn build(opener: &Opener, settings: PoolSettings) -> managed::Pool<Manager> {
     // `Fast`: only clean connections come back, and the hook looks after those that rested or aged.
     let recycling = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };
     let manager = Manager::from_connect(Config::new(), opener.clone(), recycling);
-    managed::Pool::builder(Keeper { manager, keeping })
+    managed::Pool::builder(manager)
         .max_size(settings.max_size)
         .wait_timeout(Some(settings.wait_timeout))
         .create_timeout(Some(OPEN_TIMEOUT))
-        .pre_recycle(Hook::async_fn(|connection: &mut Connection, metrics| {
-            Box::pin(probe(&connection.client, *metrics))
+        .pre_recycle(Hook::async_fn(|client: &mut ClientWrapper, metrics| {
+            Box::pin(probe(client, *metrics))
         }))
         .runtime(Runtime::Tokio1)
         .build()

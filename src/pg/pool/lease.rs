@@ -8,7 +8,7 @@
 use std::{pin::pin, time::Duration};
 
 use deadpool::managed::Object;
-use deadpool_postgres::ClientWrapper;
+use deadpool_postgres::{ClientWrapper, Manager};
 use tokio_postgres::{
     Client, Error, Row, Statement,
     error::SqlState,
@@ -16,7 +16,6 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::connection::{Connection, Keeper};
 use super::{PoolError, Statements, is_unavailable};
 
 /// Wait before the first cancel request: most abandoned connections rest already, and a request costs a connection.
@@ -38,7 +37,7 @@ pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 /// and the connection is closed. The place in the pool is free at once.
 pub struct Lease {
     /// Present until the lease ends.
-    object: Option<Object<Keeper>>,
+    object: Option<Object<Manager>>,
     tls: MakeRustlsConnect,
     statements: Statements,
 }
@@ -68,7 +67,7 @@ macro_rules! send {
 }
 
 impl Lease {
-    pub(super) fn new(object: Object<Keeper>, tls: MakeRustlsConnect, statements: Statements) -> Self {
+    pub(super) fn new(object: Object<Manager>, tls: MakeRustlsConnect, statements: Statements) -> Self {
         Self {
             object: Some(object),
             tls,
@@ -118,18 +117,10 @@ impl Lease {
         outcome.map_err(PoolError::Query)
     }
 
-    pub(super) fn connection(&self) -> &Connection {
+    fn wrapper(&self) -> &ClientWrapper {
         self.object
             .as_ref()
             .expect("a lease has its connection until it ends")
-    }
-
-    pub(super) fn statements(&self) -> Statements {
-        self.statements
-    }
-
-    fn wrapper(&self) -> &ClientWrapper {
-        &self.connection().client
     }
 
     /// Prepares a statement and lines up its values, if this pool names statements.
@@ -156,9 +147,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(object) = self.object.take() else { return };
-        let connection = Object::take(object);
+        let client = Object::take(object);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            drop(runtime.spawn(abandon(connection, self.tls.clone())));
+            drop(runtime.spawn(abandon(client, self.tls.clone())));
         }
     }
 }
@@ -167,8 +158,7 @@ impl Drop for Lease {
 ///
 /// The cancel request goes out while the connection still stands, since poolers forget a client's key with the
 /// client. It is repeated because it hits whatever statement runs at that moment, and pipelined ones may follow.
-async fn abandon(connection: Connection, tls: MakeRustlsConnect) {
-    let client = &connection.client;
+async fn abandon(client: ClientWrapper, tls: MakeRustlsConnect) {
     let token = client.cancel_token();
     // Answered once everything sent before is over.
     let mut rest = pin!(client.simple_query("rollback"));

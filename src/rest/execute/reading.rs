@@ -2,7 +2,7 @@
 //! seldom, and uses the catalog's queries, so it stays with tokio-postgres.
 
 use futures_util::TryStreamExt as _;
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{Client, Error, types::Type};
 
 use super::{Opening, failure};
 use crate::pg::pool::{Lease, Pool, is_unavailable};
@@ -38,8 +38,9 @@ impl Reading {
     }
 
     async fn run(&self, statement: &Statement) -> Result<(), Error> {
-        let text = self.lease.text(&statement.sql);
-        let rows = self.lease.send(&text, &statement.values).await?;
+        // The server infers what the values, sent as text, are.
+        let values = statement.values.iter().map(|value| (value, Type::UNKNOWN));
+        let rows = self.client().query_typed_raw(&statement.sql, values).await?;
         rows.try_collect::<Vec<_>>().await.map(drop)
     }
 
