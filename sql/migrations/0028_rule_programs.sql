@@ -9,7 +9,8 @@ alter table dropwire.rule_sets
   add column reads_texts boolean not null default false,
   add column path_guards jsonb not null default '{}',
   add column guard_paths text[] not null default '{}';
-comment on column dropwire.rule_sets.is_plain is 'Its fields are those that plain rules read.';
+comment on column dropwire.rule_sets.is_plain is
+  'Its fields are those that plain rules read: run_plain_rules() takes a new ticket as far as it can.';
 comment on column dropwire.rule_sets.reads_texts is 'Whether the title or the description is among the paths.';
 comment on column dropwire.rule_sets.path_guards is 'guards, by path.';
 comment on column dropwire.rule_sets.guard_paths is 'Its keys.';
@@ -48,7 +49,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
  cross join lateral (
    select coalesce('(' || string_agg(format('%s == %s', f.name, to_json(x.folded)), ' || ') || ')', '(1 == 2)') as equal,
           coalesce('(' || string_agg(case x.folded when '' then format('%s starts with ""', f.name)
-            else format('%s like_regex %s flag "q"', f.name, to_json(x.folded)) end, ' || ') || ')', '(1 == 2)') as containing,
+            else format('%s like_regex %s flag "q"', f.name, to_json(x.folded)) end, ' || ') || ')', '(1 == 2)')
+            as containing,
           coalesce('(' || string_agg(format('%s starts with %s', f.name, to_json(x.folded)), ' || ') || ')', '(1 == 2)')
             as starting,
           coalesce('(' || string_agg(format('%s like_regex %s', f.name,
@@ -133,10 +135,11 @@ exception when others then
 end
 $$;
 
--- The paths that plain_fields() reads: texts of the ticket, and those of the complainant that the dashboard offers.
+-- The paths that run_plain_rules() reads: texts of the ticket, and those of the complainant that the dashboard offers.
 create function dropwire.is_plain_path(p_path text) returns boolean
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
-  select p_path in ('category', 'priority', 'type', 'status', 'location', 'title', 'description', 'building', 'floor', 'room',
+  select p_path in (
+    'category', 'priority', 'type', 'status', 'location', 'title', 'description', 'building', 'floor', 'room',
     'complainant.email', 'complainant.department', 'complainant.designation_id', 'complainant.designation.name')
 $$;
 
@@ -173,7 +176,10 @@ begin
      set is_plain = true, reads_texts = s.paths && '{title,description}',
          path_guards = (select coalesce(jsonb_object_agg(s.paths[g.key::int], g.value), '{}') from jsonb_each(s.guards) g),
          guard_paths = array(select s.paths[g::int] from jsonb_object_keys(s.guards) g)
-   where s.id = v_set.id;
+   where s.id = v_set.id
+     -- Every ticket would meet it, and turn round there.
+     and not exists (select from dropwire.compiled_rules k
+                      where k.set_id = s.id and k.place = any (s.unguarded) and k.holds is null);
 end
 $$;
 

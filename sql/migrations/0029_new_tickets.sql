@@ -69,7 +69,8 @@ begin
                            (x.fields operator(pg_catalog.->>) g))::int
                   from pg_catalog.unnest(s.guard_paths) g) as places
        offset 0) c
-      join dropwire.compiled_rules k on k.set_id operator(pg_catalog.=) s.id and k.place operator(pg_catalog.=) any (c.places)
+      join dropwire.compiled_rules k
+        on k.set_id operator(pg_catalog.=) s.id and k.place operator(pg_catalog.=) any (c.places)
      where s.tenant_id operator(pg_catalog.=) p_ticket.tenant_id and s.event operator(pg_catalog.=) 'on_create'
        and s.superseded_at is null
      order by k.place
@@ -105,10 +106,12 @@ begin
     end if;
     if r.wanted is not null then
       -- The least loaded, counted at once and so held until the commit: what choose_executor() and change_load() come to
-      -- together as a rule. Where counts wait to be added, the order is another one, and who seems to have room may have none.
+      -- together as a rule. Where counts wait to be added, the order is another one, and who seems to have room may have
+      -- none.
       with taken as (
         update dropwire.executor_load l
-           set open_count = l.open_count operator(pg_catalog.+) 1, assigned_count = l.assigned_count operator(pg_catalog.+) 1
+           set open_count = l.open_count operator(pg_catalog.+) 1,
+               assigned_count = l.assigned_count operator(pg_catalog.+) 1
          where l.profile_id operator(pg_catalog.=) (
            select x.profile_id from dropwire.executor_load x
             where x.tenant_id operator(pg_catalog.=) p_ticket.tenant_id and x.is_available
