@@ -27,7 +27,8 @@ impl TempDir {
     pub fn new() -> Self {
         let number = DIRECTORIES.fetch_add(1, Ordering::Relaxed);
         Self(PathBuf::from(format!(
-            "/tmp/dropwire-test-{}-{number}",
+            "/tmp/{}{}-{number}",
+            Self::PREFIX,
             std::process::id()
         )))
     }
