@@ -35,7 +35,7 @@ psql -q -v ON_ERROR_STOP=1 -f $parts/setup.sql
 echo "PostgreSQL $(psql -Atc 'show server_version'), fsync $(psql -Atc 'show fsync'), $clients clients, $rounds rounds of $seconds s"
 
 with_pgbench() {
-  pgbench -n -M prepared -c "$clients" -j 2 -T "$2" -D tenant="$1" -f $parts/"${3:-ticket}".sql 2>/dev/null | awk '/^tps/ {print $3}'
+  pgbench -n -M prepared -c "$clients" -j 2 -T "$2" -D tenant="$1" -D clients="$clients" -f $parts/"${3:-ticket}".sql 2>/dev/null | awk '/^tps/ {print $3}'
 }
 median() { sort -g | awk '{v[NR]=$1} END {print v[int((NR+1)/2)]}'; }
 

@@ -7,13 +7,11 @@
 alter table dropwire.rule_sets
   add column is_plain boolean not null default false,
   add column reads_texts boolean not null default false,
-  add column path_guards jsonb not null default '{}',
-  add column guard_paths text[] not null default '{}';
+  add column path_guards jsonb not null default '{}';
 comment on column dropwire.rule_sets.is_plain is
   'Its fields are those that plain rules read: run_plain_rules() takes a new ticket as far as it can.';
 comment on column dropwire.rule_sets.reads_texts is 'Whether the title or the description is among the paths.';
 comment on column dropwire.rule_sets.path_guards is 'guards, by path.';
-comment on column dropwire.rule_sets.guard_paths is 'Its keys.';
 
 alter table dropwire.compiled_rules
   add column holds jsonpath,
@@ -174,8 +172,7 @@ begin
      and k.set_id = x.set_id and k.place = x.place;
   update dropwire.rule_sets s
      set is_plain = true, reads_texts = s.paths && '{title,description}',
-         path_guards = (select coalesce(jsonb_object_agg(s.paths[g.key::int], g.value), '{}') from jsonb_each(s.guards) g),
-         guard_paths = array(select s.paths[g::int] from jsonb_object_keys(s.guards) g)
+         path_guards = (select coalesce(jsonb_object_agg(s.paths[g.key::int], g.value), '{}') from jsonb_each(s.guards) g)
    where s.id = v_set.id
      -- Every ticket would meet it, and turn round there.
      and not exists (select from dropwire.compiled_rules k

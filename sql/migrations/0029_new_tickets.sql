@@ -65,9 +65,8 @@ begin
        -- Most rules are not even looked at.
        select s.unguarded operator(pg_catalog.||) array(
                 select pg_catalog.jsonb_array_elements(
-                         s.path_guards operator(pg_catalog.->) g operator(pg_catalog.->)
-                           (x.fields operator(pg_catalog.->>) g))::int
-                  from pg_catalog.unnest(s.guard_paths) g) as places
+                         g.places operator(pg_catalog.->) (x.fields operator(pg_catalog.->>) g.path))::int
+                  from pg_catalog.jsonb_each(s.path_guards) as g (path, places)) as places
        offset 0) c
       join dropwire.compiled_rules k
         on k.set_id operator(pg_catalog.=) s.id and k.place operator(pg_catalog.=) any (c.places)
@@ -262,6 +261,49 @@ end
 $$;
 
 -- A changed ticket ------------------------------------------------------------------------------------------------------
+-- What an insert or a delete does to the load; an update, below.
+create or replace function dropwire.ticket_load_changed() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if tg_op = 'INSERT' then
+    perform dropwire.change_load(new.executor_profile_id, dropwire.is_open(new.status)::int, 0);
+  elsif dropwire.is_open(old.status) then
+    perform dropwire.change_load(old.executor_profile_id, -1, 0);
+  end if;
+  return null;
+end
+$$;
+
+create function dropwire.watch_due_date(p_ticket_id uuid, p_due timestamptz) returns void
+language plpgsql volatile as $$
+begin
+  if p_due is null then
+    delete from dropwire.sla_watch w where w.ticket_id = p_ticket_id;
+  else
+    -- Another date is another promise; the same one, after a reopening, goes on where it was.
+    insert into dropwire.sla_watch as w (ticket_id, due_at, next_at)
+    values (p_ticket_id, p_due, p_due - interval '24 hours')
+    on conflict (ticket_id) do update
+       set due_at = excluded.due_at,
+           told = case when w.due_at = excluded.due_at then w.told else 'nothing' end,
+           next_at = case when w.due_at <> excluded.due_at or w.told = 'nothing' then excluded.next_at
+                          when w.told = 'at risk' then excluded.due_at end;
+  end if;
+end
+$$;
+
+create or replace function dropwire.watch_sla() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if tg_op = 'INSERT' then
+    perform dropwire.watch_due_date(new.id, coalesce(new.due_date, new.sla_due_date));
+  else
+    perform dropwire.watch_due_date(old.id, null);
+  end if;
+  return null;
+end
+$$;
+
 -- One trigger for all that follows from an update: a condition on a trigger is read and planned anew with each statement.
 -- While a ticket's plain rules run (dropwire.plain is its id), they see to all of it; of what rules change otherwise, they
 -- see to the activities.
@@ -289,20 +331,10 @@ begin
     end if;
   end if;
 
-  -- The watch on due dates. Another date is another promise; the same one, after a reopening, goes on where it was.
+  -- The watch on due dates.
   if coalesce(old.due_date, old.sla_due_date) is distinct from v_due
      or not dropwire.is_open(old.status) and dropwire.is_open(new.status) then
-    if v_due is null then
-      delete from dropwire.sla_watch w where w.ticket_id = new.id;
-    else
-      insert into dropwire.sla_watch as w (ticket_id, due_at, next_at)
-      values (new.id, v_due, v_due - interval '24 hours')
-      on conflict (ticket_id) do update
-         set due_at = excluded.due_at,
-             told = case when w.due_at = excluded.due_at then w.told else 'nothing' end,
-             next_at = case when w.due_at <> excluded.due_at or w.told = 'nothing' then excluded.next_at
-                            when w.told = 'at risk' then excluded.due_at end;
-    end if;
+    perform dropwire.watch_due_date(new.id, v_due);
   end if;
   if v_by_rules then
     return null;
