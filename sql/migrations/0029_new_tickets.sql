@@ -1,5 +1,28 @@
 -- The rule engine, part nine: a new ticket's way through plain rules (0028), and what follows from a ticket's change.
 
+-- As in 0021, but a set without conditions has no fields, and not unknown ones: its rules ran one by one for that.
+create or replace function dropwire.rule_fields(
+  p_paths text[], p_numeric boolean[], p_document jsonb,
+  out folded text[], out texts text[], out numbers double precision[]
+)
+language plpgsql stable as $$
+declare
+  v_value jsonb;
+  v_text text;
+begin
+  folded := '{}';
+  texts := '{}';
+  numbers := '{}';
+  for i in 1 .. pg_catalog.cardinality(p_paths) loop
+    v_value := p_document #> pg_catalog.string_to_array(p_paths[i], '.');
+    v_text := case pg_catalog.jsonb_typeof(v_value) when 'string' then v_value #>> '{}' else dropwire.js_text(v_value) end;
+    folded[i] := dropwire.fold(v_text);
+    texts[i] := pg_catalog.left(v_text, 4000);
+    numbers[i] := case when p_numeric[i] then dropwire.js_number(v_value) end;
+  end loop;
+end
+$$;
+
 -- A new ticket ----------------------------------------------------------------------------------------------------------
 -- The rules of the events that a new ticket's own rules have brought about.
 create function dropwire.run_following_rules(p_ticket public.tickets, p_ran uuid[]) returns void

@@ -10,6 +10,14 @@ fn assign() -> Value {
 }
 
 impl TestSql {
+    /// A database in which nothing but the short way is left.
+    async fn with_the_short_way_only() -> Self {
+        let sql = Self::start().await;
+        sql.run("drop function dropwire.run_rules(uuid, text[]), dropwire.run_one_by_one(tickets, text[], boolean)")
+            .await;
+        sql
+    }
+
     /// Mike's open tickets and assignments as they are, then as they are counted and shown.
     async fn mikes_load(&self) -> Value {
         self.rows(
@@ -52,7 +60,7 @@ async fn an_executor_who_was_chosen_before_another_rule_took_over_is_counted_onc
 
 #[tokio::test]
 async fn the_load_follows_what_the_rules_of_the_next_event_do() {
-    let sql = TestSql::start().await;
+    let sql = TestSql::with_the_short_way_only().await;
     let rule = json!({"rule_type": "allocation"});
     sql.rule(rule, &[], &[set_priority("high"), assign()]).await;
     let resolves = json!({"action_type": "set_status", "action_params": {"status": "resolved"}});
@@ -80,7 +88,7 @@ async fn the_load_follows_what_the_rules_of_the_next_event_do() {
 
 #[tokio::test]
 async fn two_rules_that_promise_the_same_hour_are_one_change() {
-    let sql = TestSql::start().await;
+    let sql = TestSql::with_the_short_way_only().await;
     for order in 1..3 {
         let due = json!({"action_type": "set_due_date", "action_params": {"value": 2}});
         sql.rule(json!({"rule_type": "sla", "priority_order": order}), &[], &[due])
